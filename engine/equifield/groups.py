@@ -6,7 +6,7 @@ the d-cube, that is, the signed permutations of the d axes (arXiv:2305.12585).
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,6 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 AXIS_LETTERS = "xyz"
+DIMENSIONS = (1, 2, 3, 4)
+"""The numbers of grid axes that XLA can convolve over."""
+
 T = TypeVar("T")
 
 
@@ -57,6 +60,11 @@ class SignedPermutation:
     def is_identity(self) -> bool:
         """Whether g leaves everything where it is."""
         return self.images == tuple(range(self.dimension)) and set(self.signs) == {1}
+
+    @classmethod
+    def flip(cls, dimension: int, axis: int) -> "SignedPermutation":
+        """The reflection of one of `dimension` axes."""
+        return cls(tuple(range(dimension)), tuple(-1 if a == axis else 1 for a in range(dimension)))
 
     def inverse(self) -> "SignedPermutation":
         """The element that undoes this one."""
@@ -206,9 +214,17 @@ def named_groups(dimension: int) -> tuple[Group, ...]:
     return tuple(groups)
 
 
+@functools.cache
 def group_named(name: str) -> Group:
-    """The group of that name: B1 B2 B3, C2 C4, O, flips1..3, trivial1..3. **Raises** `ValueError`."""
-    groups = {group.name: group for dimension in (1, 2, 3) for group in named_groups(dimension)}
-    if name not in groups:
-        raise ValueError(f"There is no group named {name!r}. Named groups: {', '.join(sorted(groups))}.")
-    return groups[name]
+    """The group of that name: B1..B4, C2, C4, O, flips1..4, trivial1..4, rotations4. **Raises** `ValueError`."""
+    makers: dict[str, Callable[[], Group]] = {"C2": half_turns, "C4": lambda: rotations(2), "O": lambda: rotations(3)}
+    for d in DIMENSIONS:
+        makers |= {
+            f"B{d}": functools.partial(hyperoctahedral, d),
+            f"flips{d}": functools.partial(flips, d),
+            f"trivial{d}": functools.partial(trivial, d),
+        }
+    makers["rotations4"] = functools.partial(rotations, 4)
+    if name not in makers:
+        raise ValueError(f"There is no group named {name!r}. Named groups: {', '.join(sorted(makers))}.")
+    return makers[name]()

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import get_args
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ._random import normal
+from .boundary import BOUNDARIES
 from .boundary import Boundary as Boundary
 from .field_type import FieldType
 from .representations import Representation
@@ -39,8 +39,8 @@ class MultiImage(eqx.Module):
                 f"(*batch, *grid, {features}), not {array.shape}."
             )
         for kind in boundary:
-            if kind not in get_args(Boundary):
-                raise ValueError(f"A boundary is one of {get_args(Boundary)}, not {kind!r}.")
+            if kind not in BOUNDARIES:
+                raise ValueError(f"A boundary is one of {BOUNDARIES}, not {kind!r}.")
         self.array = array
         self.field_type = field_type
         self.boundary = boundary

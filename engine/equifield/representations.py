@@ -16,7 +16,7 @@ from .groups import Group, SignedPermutation, group_named
 
 
 class Representation(ABC):
-    """An orthogonal matrix rho(g) for every g, with rho(g) rho(h) = rho(g h). Hashable by value."""
+    """A signed permutation rho(g) for every g, with rho(g) rho(h) = rho(g h). Hashable by value."""
 
     @abstractmethod
     def shape(self, ndim: int) -> tuple[int, ...]:
@@ -52,16 +52,23 @@ class Tensor(Representation):
     """Tensors of order k and parity p: rho(g) = det(g)^p g (x) ... (x) g, with k factors.
 
     Parity 0 is a true tensor, parity 1 a pseudotensor (vorticity, magnetisation). These are the pixels of the
-    geometric images of arXiv:2305.12585.
+    geometric images of arXiv:2305.12585. `covariant` says of each axis whether its index is down; by default all
+    are up. Orthogonal transformations treat both alike, a metric does not, so they are different types.
     """
 
     order: int = 0
     parity: int = 0
+    covariant: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if self.order < 0 or self.parity not in (0, 1):
             raise ValueError(
                 f"`Tensor(order={self.order}, parity={self.parity})` needs an order >= 0 and a parity of 0 or 1."
+            )
+        object.__setattr__(self, "covariant", self.covariant or (False,) * self.order)
+        if len(self.covariant) != self.order:
+            raise ValueError(
+                f"`Tensor(order={self.order}, covariant={self.covariant})` needs one entry per axis of the tensor."
             )
 
     def shape(self, ndim: int) -> tuple[int, ...]:
@@ -79,11 +86,17 @@ class Tensor(Representation):
 
     @property
     def sort_key(self) -> tuple[Any, ...]:
-        return (0, self.order, self.parity)
+        return (0, self.order, self.parity, self.covariant)
 
     def __str__(self) -> str:
-        name = {0: "scalar", 1: "vector"}.get(self.order, f"tensor({self.order})")
-        return f"pseudo{name}" if self.parity else name
+        prefix = "pseudo" if self.parity else ""
+        if self.order == 0:
+            return f"{prefix}scalar"
+        if self.order == 1:
+            return f"{prefix}{'covector' if self.covariant[0] else 'vector'}"
+        if any(self.covariant):
+            return f"{prefix}tensor({''.join('d' if down else 'u' for down in self.covariant)})"
+        return f"{prefix}tensor({self.order})"
 
 
 @dataclass(frozen=True)
@@ -120,20 +133,23 @@ class Regular(Representation):
 scalar = Tensor(0, 0)
 pseudoscalar = Tensor(0, 1)
 vector = Tensor(1, 0)
+covector = Tensor(1, 0, (True,))
 pseudovector = Tensor(1, 1)
 
 
 def parse_representation(text: str) -> Representation:
-    """The representation that prints as `text`: `scalar`, `pseudovector`, `tensor(2)`, `regular(B2)`.
+    """The representation that prints as `text`: `scalar`, `pseudovector`, `tensor(2)`, `tensor(ud)`, `regular(B2)`.
 
+    In `tensor(ud)` the first index is up (contravariant) and the second down (covariant).
     **Raises** `ValueError` for anything else.
     """
     if match := re.fullmatch(r"regular\((\w+)\)", text):
         return Regular(group_named(match[1]))
-    if match := re.fullmatch(r"(pseudo)?(?:(scalar)|(vector)|tensor\(([0-9]+)\))", text):
-        pseudo, is_scalar, is_vector, order = match.groups()
-        return Tensor(0 if is_scalar else 1 if is_vector else int(order), 1 if pseudo else 0)
+    if match := re.fullmatch(r"(pseudo)?(?:scalar|(vector)|(covector)|tensor\((?:([0-9]+)|([ud]+))\))", text):
+        pseudo, is_vector, is_covector, order, indices = match.groups()
+        indices = indices or ("u" if is_vector else "d" if is_covector else "u" * int(order or 0))
+        return Tensor(len(indices), 1 if pseudo else 0, tuple(index == "d" for index in indices))
     raise ValueError(
-        f"{text!r} names no representation. Write scalar, vector, tensor(k), one of them with the prefix "
-        f"'pseudo', or regular(GROUP)."
+        f"{text!r} names no representation. Write scalar, vector, covector, tensor(k), tensor(ud..), one of them with "
+        f"the prefix 'pseudo', or regular(GROUP)."
     )

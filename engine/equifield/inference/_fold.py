@@ -10,7 +10,8 @@ from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
 from ..nn import Conv
-from ..nn._conv import check_type, convolve
+from ..nn._check import check_type
+from ..nn._stencil import Stencil
 
 M = TypeVar("M", bound=eqx.Module)
 
@@ -23,6 +24,7 @@ class FoldedConv(eqx.Module):
     in_type: FieldType = eqx.field(static=True)
     out_type: FieldType = eqx.field(static=True)
     group: Group = eqx.field(static=True)
+    stencil: Stencil = eqx.field(static=True)
 
     def __init__(self, conv: Conv):
         self.kernel = conv.kernel()
@@ -30,11 +32,12 @@ class FoldedConv(eqx.Module):
         self.in_type = conv.in_type
         self.out_type = conv.out_type
         self.group = conv.group
+        self.stencil = conv.stencil
 
     def __call__(self, image: MultiImage) -> MultiImage:
         """Maps fields of `in_type` to fields of `out_type`, equal to the convolution it was made from."""
         check_type(self, image, self.in_type, self.group)
-        return convolve(image, self.kernel, self.bias, self.out_type)
+        return self.stencil.convolve(image, self.kernel, self.bias, self.out_type)
 
 
 def fold(model: M) -> M:

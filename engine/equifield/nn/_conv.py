@@ -1,22 +1,14 @@
 """The equivariant convolution."""
 
-import math
-
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from .._random import normal
 from ..field_type import FieldType
 from ..groups import Group
-from ..kernels import KernelBasis, kernel_basis
 from ..multi_image import MultiImage
-from ..ops import pad
-from ..representations import Representation, scalar
-
-LAYOUT = {1: ("NXC", "XIO", "NXC"), 2: ("NXYC", "XYIO", "NXYC"), 3: ("NXYZC", "XYZIO", "NXYZC")}
+from ._check import check_type
+from ._filters import Filters, InvariantBias
+from ._stencil import PerAxis, Stencil
 
 
 class Conv(eqx.Module):
@@ -24,17 +16,17 @@ class Conv(eqx.Module):
 
     Commutes with the group because its kernel satisfies K(g a) = rho_out(g) K(a) rho_in(g)^-1 (Weiler and Cesa 2019,
     General E(2)-equivariant steerable CNNs; for tensor images arXiv:2305.12585). As everywhere in deep learning, it
-    correlates: the output at x is the sum over offsets a of K(a) applied to the input at x + a. The grid keeps its
-    size: the image is extended as its boundary says. The bias lives in the invariant vectors of each output
-    representation, so a true scalar has one and a vector has none.
+    correlates: the output at x is the sum over offsets a of K(a) applied to the input at x + a. Beyond its edges the
+    image continues as its boundary says. The bias lives in the invariant vectors of each output representation, so
+    a true scalar has one and a vector has none.
     """
 
-    weights: dict[str, Float[Array, "filters in_channels out_channels"]]
-    biases: dict[str, Float[Array, "filters out_channels"]]
-    group: Group = eqx.field(static=True)
+    filters: Filters
+    constant: InvariantBias | None
     in_type: FieldType = eqx.field(static=True)
     out_type: FieldType = eqx.field(static=True)
-    kernel_size: int = eqx.field(static=True)
+    group: Group = eqx.field(static=True)
+    stencil: Stencil = eqx.field(static=True)
 
     def __init__(
         self,
@@ -42,7 +34,10 @@ class Conv(eqx.Module):
         in_type: FieldType,
         out_type: FieldType,
         *,
-        kernel_size: int = 3,
+        kernel_size: PerAxis = 3,
+        stride: PerAxis = 1,
+        dilation: PerAxis = 1,
+        transposed: bool = False,
         use_bias: bool = True,
         key: PRNGKeyArray,
     ):
@@ -50,129 +45,40 @@ class Conv(eqx.Module):
 
         - group: the group the layer commutes with; its dimension is the number of grid axes.
         - in_type, out_type: the fields taken and given.
-        - kernel_size: the odd side of the kernel in pixels; 1 mixes channels pixel by pixel.
+        - kernel_size: the side of the kernel in pixels; 1 mixes channels pixel by pixel. This and the next two are one
+            number, or one per axis where the group does not exchange unequal axes.
+        - stride: keeps one output per `stride` pixels.
+        - dilation: the distance in pixels between neighbouring taps of the kernel.
+        - transposed: goes the other way, from the grid that a strided convolution gives to the one it takes.
         - use_bias: whether to add a learned invariant constant.
         - key: randomness of the initial weights, which keep the variance of unit normal input.
 
-        **Raises:** `ValueError` for an even kernel, and for an output that no input can reach.
+        **Raises:** `ValueError` for an output that no input can reach, and for settings that the group does not
+        preserve.
         """
-        if kernel_size < 1 or kernel_size % 2 == 0:
-            raise ValueError(
-                f"`Conv(kernel_size={kernel_size})` needs an odd size: the outputs of an even kernel lie half a pixel "
-                f"off the input grid, so the grid cannot be kept. Use {max(kernel_size - 1, 1)} or {kernel_size + 1}."
-            )
         self.group = group
         self.in_type = in_type
         self.out_type = out_type
-        self.kernel_size = kernel_size
-        self.weights = {}
-        for target, out_channels in out_type:
-            bases = {source: self.basis(source, target) for source in in_type.representations}
-            fan_in = sum(len(bases[source]) * channels for source, channels in in_type)
-            if fan_in == 0:
-                raise ValueError(
-                    f"`Conv` has no {group}-equivariant filter of size {kernel_size} from any of {in_type} to "
-                    f"{target}. Add an input representation, enlarge the kernel, or drop the output."
-                )
-            deviation = math.sqrt(target.size(group.dimension) / fan_in)
-            for source, in_channels in in_type:
-                if len(bases[source]):
-                    key, subkey = jr.split(key)
-                    shape = (len(bases[source]), in_channels, out_channels)
-                    self.weights[_path(source, target)] = normal(subkey, shape, deviation=deviation)
-        self.biases = {}
-        for target, out_channels in out_type:
-            invariants = len(self.invariants(target))
-            if use_bias and invariants:
-                self.biases[str(target)] = jnp.zeros((invariants, out_channels))
-
-    def basis(self, source: Representation, target: Representation) -> KernelBasis:
-        """The filters from one representation to another."""
-        return kernel_basis(self.group, source, target, (self.kernel_size,) * self.group.dimension)
-
-    def invariants(self, target: Representation) -> KernelBasis:
-        """The values of a representation that the whole group leaves as they are."""
-        return kernel_basis(self.group, scalar, target, (1,) * self.group.dimension)
-
-    @property
-    def _dtype(self) -> jnp.dtype:
-        return next(iter(self.weights.values())).dtype
+        self.stencil = Stencil.on(group, kernel_size, stride, dilation, transposed)
+        self.filters = Filters(group, in_type, out_type, sizes=self.stencil.sizes, key=key)
+        self.constant = InvariantBias(group, out_type) if use_bias else None
 
     def kernel(self) -> Float[Array, "*sizes in_features out_features"]:
-        """The expanded kernel of one ordinary convolution over all packed features."""
-        rows = [
-            jnp.concatenate([self._block(source, target) for target in self.out_type.representations], axis=-1)
-            for source in self.in_type.representations
-        ]
-        return jnp.concatenate(rows, axis=-2)
-
-    def _block(self, source: Representation, target: Representation) -> Float[Array, "*sizes in out"]:
-        basis = self.basis(source, target)
-        channels = (self.in_type.channels(source), self.out_type.channels(target))
-        shape = (*basis.sizes, channels[0] * basis.source_size, channels[1] * basis.target_size)
-        if not len(basis):
-            return jnp.zeros(shape, self._dtype)
-        weights = self.weights[_path(source, target)]
-        filters = jnp.asarray(basis.dense, weights.dtype)
-        block = jnp.einsum("n...st,nio->...isot", filters, weights, precision=jax.lax.Precision.HIGHEST)
-        return block.reshape(shape)
+        """The kernel of one ordinary convolution over all packed features."""
+        return self.filters.kernel()
 
     def bias(self) -> Float[Array, " out_features"] | None:
         """The constant added to every pixel; None without one."""
-        if not self.biases:
-            return None
-        blocks = []
-        for target, channels in self.out_type:
-            size = target.size(self.group.dimension)
-            if str(target) in self.biases:
-                weights = self.biases[str(target)]
-                values = jnp.asarray(self.invariants(target).dense.reshape(-1, size), weights.dtype)
-                blocks.append(jnp.einsum("nt,no->ot", values, weights, precision=jax.lax.Precision.HIGHEST).reshape(-1))
-            else:
-                blocks.append(jnp.zeros(channels * size, self._dtype))
-        return jnp.concatenate(blocks)
+        return None if self.constant is None else self.constant.packed()
 
     def __call__(self, image: MultiImage) -> MultiImage:
-        """Maps `(*batch, *grid)` fields of `in_type` to fields of `out_type` on the same grid.
+        """Maps `(*batch, *grid)` fields of `in_type` to fields of `out_type`.
 
-        **Raises:** `ValueError` when the image has another type or number of axes.
+        Stride 1 and an odd kernel keep the grid; an even kernel gives the n-1 points between n pixels. Stride s divides
+        a side by s, a transposed layer multiplies it, when kernel extent and stride are both odd or both even.
+
+        **Raises:** `ValueError` when the image has another type or number of axes, and for a grid on which the outputs
+        cannot lie symmetrically, with sides that work.
         """
         check_type(self, image, self.in_type, self.group)
-        return convolve(image, self.kernel(), self.bias(), self.out_type)
-
-
-def convolve(
-    image: MultiImage,
-    kernel: Float[Array, "*sizes in_features out_features"],
-    bias: Float[Array, " out_features"] | None,
-    out_type: FieldType,
-) -> MultiImage:
-    """One ordinary convolution over all packed features, channel-last, that keeps the grid."""
-    sizes = kernel.shape[:-2]
-    padded = pad(image, tuple(size // 2 for size in sizes))
-    features = jax.lax.conv_general_dilated(
-        padded.reshape(-1, *padded.shape[-1 - image.ndim :]),
-        kernel.astype(image.array.dtype),
-        window_strides=(1,) * image.ndim,
-        padding="VALID",
-        dimension_numbers=LAYOUT[image.ndim],
-        precision=jax.lax.Precision.HIGHEST,
-    )
-    if bias is not None:
-        features = features + bias.astype(features.dtype)
-    return MultiImage(features.reshape(*image.batch, *features.shape[1:]), out_type, image.boundary)
-
-
-def check_type(layer: eqx.Module, image: MultiImage, expected: FieldType, group: Group | None = None) -> None:
-    """**Raises** `ValueError` unless the image carries the fields that a layer was built for."""
-    name = type(layer).__name__
-    if group is not None and image.ndim != group.dimension:
-        raise ValueError(
-            f"`{name}` commutes with {group}, which acts on {group.dimension} axes; the image has {image.ndim}."
-        )
-    if image.field_type != expected:
-        raise ValueError(f"`{name}` was built for {expected}, but the image carries {image.field_type}.")
-
-
-def _path(source: Representation, target: Representation) -> str:
-    return f"{source} -> {target}"
+        return self.stencil.convolve(image, self.kernel(), self.bias(), self.out_type)

@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from ..field_type import FieldType
 from ..multi_image import MultiImage, block_features
-from ._conv import check_type
+from ._check import check_type
 
 
 class LayerNorm(eqx.Module):

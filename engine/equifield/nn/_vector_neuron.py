@@ -12,7 +12,7 @@ from .._random import normal
 from ..field_type import FieldType
 from ..multi_image import MultiImage, block_features
 from ..ops import squared_norm
-from ._conv import check_type
+from ._check import check_type
 
 Activation = Callable[[Float[Array, "..."]], Float[Array, "..."]]
 

@@ -1,0 +1,1 @@
+"""One example of every exported layer, for the laws that all layers obey; one module per family."""

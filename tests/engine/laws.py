@@ -1,0 +1,65 @@
+"""The law f(g x) = g f(x), checked for all elements of a group at once, with an oracle independent of the engine."""
+
+from collections.abc import Callable, Iterator
+
+import jax.numpy as jnp
+import numpy as np
+
+from equifield import Group, MultiImage, SignedPermutation
+
+Function = Callable[[MultiImage], MultiImage]
+
+
+def numpy_act(element: SignedPermutation, image: MultiImage) -> MultiImage:
+    """(g.x)(a) = rho(g) x(g^-1 a), pixel by pixel from the definition, in numpy."""
+    blocks = []
+    for representation, field in image.items():
+        keep = field.ndim - len(representation.shape(image.ndim))
+        values = np.asarray(field).reshape(*field.shape[:keep], -1)
+        turned = values @ representation.matrix(element).T.astype(values.dtype)
+        blocks.append(turned.reshape(*field.shape[: keep - 1], -1))
+    packed = np.concatenate(blocks, axis=-1)
+    sides = np.array(element.permute(image.grid))
+    targets = np.indices(tuple(sides)).reshape(image.ndim, -1).T
+    centred = 2 * targets - (sides - 1)
+    sources = (centred @ element.matrix.astype(int) + np.array(image.grid) - 1) // 2
+    taken = packed[(..., *sources.T, slice(None))]
+    array = taken.reshape(*image.batch, *sides, packed.shape[-1])
+    return MultiImage(jnp.asarray(array), image.field_type, element.permute(image.boundary))
+
+
+def stacked(images: list[MultiImage]) -> MultiImage:
+    """Images of equal grid, type and boundary along a new first batch axis."""
+    first = images[0]
+    return MultiImage(jnp.stack([image.array for image in images]), first.field_type, first.boundary)
+
+
+def alike(image: MultiImage, group: Group) -> Iterator[list[SignedPermutation]]:
+    """The elements of a group, collected by the grid and boundaries that they give the image."""
+    kinds: dict[object, list[SignedPermutation]] = {}
+    for g in group:
+        kinds.setdefault((g.permute(image.grid), g.permute(image.boundary)), []).append(g)
+    yield from kinds.values()
+
+
+def worst_error(function: Function, image: MultiImage, group: Group) -> float:
+    """The largest ||f(g x) - g f(x)|| / ||f(x)|| over all elements; one call of f per kind of grid."""
+    expected = function(image)
+    size = float(np.linalg.norm(np.asarray(expected.array, np.float64)))
+    worst = 0.0
+    for elements in alike(image, group):
+        outputs = function(stacked([numpy_act(g, image) for g in elements]))
+        for g, output in zip(elements, np.asarray(outputs.array, np.float64), strict=True):
+            law = numpy_act(g, expected)
+            assert outputs.boundary == law.boundary, f"{g}: boundaries {outputs.boundary}, not {law.boundary}"
+            assert output.shape == law.array.shape, f"{g}: shape {output.shape}, not {law.array.shape}"
+            difference = float(np.linalg.norm(output - np.asarray(law.array, np.float64)))
+            worst = max(worst, difference / size if size else difference)
+    return worst
+
+
+def assert_commutes(function: Function, image: MultiImage, group: Group, tolerance: float) -> None:
+    """**Raises** `AssertionError` unless f(g x) = g f(x) for every element, up to a relative tolerance."""
+    assert np.isfinite(np.asarray(function(image).array, np.float64)).all()
+    error = worst_error(function, image, group)
+    assert error <= tolerance, f"relative error {error} > {tolerance}"
