@@ -1,3 +1,4 @@
+import hashlib
 import itertools
 
 import numpy as np
@@ -79,6 +80,18 @@ def test_filter_counts_are_those_of_the_literature(dimension: int, parity: int, 
     group = hyperoctahedral(dimension)
     found = [len(kernel_basis(group, scalar, Tensor(k, parity), (3,) * dimension)) for k in range(len(counts))]
     assert found == counts
+
+
+@pytest.mark.parametrize(
+    ("target", "digest"),
+    [(Tensor(2), "15a52517c8ec95d2"), (Tensor(2, 1), "6dd0773df77b0996"), (Regular(hyperoctahedral(2)), "c09488e6aa3a4f34")],
+    ids=str,
+)
+def test_a_basis_is_the_same_on_every_machine(target: Representation, digest: str) -> None:
+    """Stored weights are its coordinates: another basis of the same space would make every stored model wrong."""
+    dense = kernel_basis(hyperoctahedral(2), vector, target, (3, 3)).dense
+    rounded = np.rint(dense * 1e6).astype("<i4")
+    assert hashlib.sha256(rounded.tobytes()).hexdigest()[:16] == digest
 
 
 def test_a_basis_is_solved_once_per_process() -> None:

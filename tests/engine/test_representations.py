@@ -29,7 +29,10 @@ def test_a_representation_is_orthogonal(group: Group, rho: Representation) -> No
         np.testing.assert_array_equal(matrix @ matrix.T, np.eye(len(matrix)))
 
 
-@pytest.mark.parametrize("rho", [*TENSORS, Regular(hyperoctahedral(2))], ids=str)
+VARIANT = [Tensor(1, 0, (True,)), Tensor(1, 1, (True,)), Tensor(2, 0, (True, True)), Tensor(3, 1, (False, True, False))]
+
+
+@pytest.mark.parametrize("rho", [*TENSORS, *VARIANT, Regular(hyperoctahedral(2))], ids=str)
 def test_a_representation_parses_what_it_prints(rho: Representation) -> None:
     assert parse_representation(str(rho)) == rho
 
@@ -43,6 +46,16 @@ def test_parity_is_the_sign_of_the_determinant() -> None:
 def test_what_names_no_representation_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"names no representation|no group named"):
         parse_representation(text)
+
+
+def test_indices_up_and_down_are_different_types_that_turn_alike() -> None:
+    assert str(Tensor(1, 0, (True,))) == "covector" and str(Tensor(2, 1, (False, True))) == "pseudotensor(ud)"
+    assert Tensor(2, 0, (False, False)) == Tensor(2) == parse_representation("tensor(uu)")
+    assert Tensor(2) != Tensor(2, 0, (True, False))
+    for g in hyperoctahedral(2):
+        np.testing.assert_array_equal(Tensor(2).matrix(g), Tensor(2, 0, (True, False)).matrix(g))
+    with pytest.raises(ValueError, match="one entry per axis of the tensor"):
+        Tensor(2, 0, (True,))
 
 
 def test_impossible_representations_are_refused() -> None:

@@ -103,7 +103,8 @@ class Client:
             map: Which variable holds which component, as in `{"u": "u10", "v": "v10"}`. Variables with the
                 model's own names, CF standard names or the tensor attributes are found without it.
             axes: Which dimension is which axis, as in `{"x": "lon", "y": "lat"}`.
-            boundary: `"periodic"` or `"zero"` for an axis, instead of the model's default.
+            boundary: `"periodic"`, `"zero"`, `"reflect"`, `"replicate"` or `"mirror"` (a wall) for an axis, instead
+                of the model's default.
 
         Raises:
             PayloadError: The input is at fault; the class says how, and `detail` what would be right.

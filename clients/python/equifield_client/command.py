@@ -27,7 +27,7 @@ Retries = Annotated[int, typer.Option(min=0, help="How often to try again when b
 Version = Annotated[str | None, typer.Option(help="The model's version.", show_default="the newest")]
 Map = Annotated[str | None, typer.Option("--map", metavar="u:u10,v:v10", help="Which variable holds what.")]
 Axes = Annotated[str | None, typer.Option(metavar="x:lon,y:lat", help="Which dimension is which axis.")]
-Boundary = Annotated[str | None, typer.Option(metavar="x:periodic,y:zero", help="Overrides the model's.")]
+Boundary = Annotated[str | None, typer.Option(metavar="x:periodic,y:mirror", help="Overrides the model's.")]
 Grid = Annotated[str | None, typer.Option(metavar="64,128", help="Size of the random fields, without IN.nc.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the random fields, without IN.nc.")]
 Source = Annotated[Path, typer.Argument(metavar="IN.nc", exists=True, dir_okay=False, help="The fields.")]

@@ -18,6 +18,8 @@ from ._character import basis_dimension
 from ._pixels import Offset, Pixels
 
 ROUNDING = 1e-12
+DEPENDENT = 1e-6
+"""A column whose part outside the span of the others is shorter depends on them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,10 +121,18 @@ def _invariants(
 
 
 def _image(projector: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n rank"]:
-    """Orthonormal columns that span the image of a small dense projector."""
+    """Orthonormal columns that span the image of a small dense projector: its own columns, orthogonalised in order.
+
+    Stored weights are coordinates in this basis, so it must come out alike on every machine: eigenvectors of equal
+    eigenvalues would not.
+    """
     rank = round(float(np.trace(projector)))
-    if rank == 1:
-        column = projector[:, np.argmax(np.diag(projector))]
-        return np.reshape(column / np.linalg.norm(column), (-1, 1))
-    vectors: Float[np.ndarray, "n n"] = np.linalg.eigh(projector).eigenvectors
-    return vectors[:, len(projector) - rank :]
+    basis = np.zeros((len(projector), rank))
+    found = 0
+    for column in projector.T:
+        rest = column - basis[:, :found] @ (basis[:, :found].T @ column)
+        size = np.linalg.norm(rest)
+        if size > DEPENDENT and found < rank:
+            basis[:, found] = rest / size
+            found += 1
+    return basis

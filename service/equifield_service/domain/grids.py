@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from equifield.boundary import Boundary
+from equifield.boundary import BOUNDARIES, Boundary
 from equifield.package.manifest import GridSpec
 
 from .errors import GridUnsupported, InvalidQuery
 
-BOUNDARIES: Mapping[str, Boundary] = {"periodic": "periodic", "zero": "zero"}
+BY_NAME: Mapping[str, Boundary] = {kind: kind for kind in BOUNDARIES}
 
 
 def boundary_of(spec: GridSpec, asked: Mapping[str, str]) -> tuple[Boundary, ...]:
@@ -17,12 +17,12 @@ def boundary_of(spec: GridSpec, asked: Mapping[str, str]) -> tuple[Boundary, ...
         InvalidQuery: the request names an axis or a boundary that does not exist.
     """
     for axis, kind in asked.items():
-        if axis not in spec.axes or kind not in BOUNDARIES:
+        if axis not in spec.axes or kind not in BY_NAME:
             raise InvalidQuery(
                 f"`boundary={axis}:{kind}`: the axes are {', '.join(spec.axes)} and a boundary is "
-                f"{' or '.join(BOUNDARIES)}, such as `boundary={spec.axes[0]}:periodic`."
+                f"one of {', '.join(BOUNDARIES)}, such as `boundary={spec.axes[0]}:periodic`."
             )
-    return tuple(BOUNDARIES[asked.get(axis, default)] for axis, default in zip(spec.axes, spec.boundary, strict=True))
+    return tuple(BY_NAME[asked.get(axis, default)] for axis, default in zip(spec.axes, spec.boundary, strict=True))
 
 
 def check_grid(spec: GridSpec, grid: tuple[int, ...]) -> None:

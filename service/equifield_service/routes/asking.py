@@ -24,7 +24,7 @@ Axes = Annotated[
 ]
 BoundaryQuery = Annotated[
     str | None,
-    Query(description="Boundaries that differ from the model's, such as `x:periodic,y:zero`.", max_length=2000),
+    Query(description="Boundaries that differ from the model's, such as `x:periodic,y:mirror`.", max_length=2000),
 ]
 TimeoutMs = Annotated[
     int | None,

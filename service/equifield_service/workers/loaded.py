@@ -18,6 +18,7 @@ from equifield.package import field_type_of, load_package
 from equifield.package.manifest import packed_fields
 from equifield.symmetry import EquivarianceReport, equivariance_report
 
+from ..domain.errors import GridUnsupported
 from ..scheduling import Array
 
 Program = Callable[[Array], jax.Array]
@@ -88,17 +89,24 @@ class LoadedModel:
         return self._model.physical(normal)
 
     def _program(self, grid: tuple[int, ...], boundary: tuple[Boundary, ...], size: int) -> Program:
-        """The program of one shape, compiled when it is first asked for."""
+        """The program of one shape, compiled when it is first asked for.
+
+        Raises:
+            GridUnsupported: the model refuses the grid or its boundaries.
+        """
         programs = self._programs.pop((grid, boundary), {})
         if size not in programs:
-            programs[size] = compile_model(
-                self._folded,
-                self._in_type,
-                grid=grid,
-                batch=size,
-                boundary=boundary,
-                dtype=self.manifest.dtype,
-            )
+            try:
+                programs[size] = compile_model(
+                    self._folded,
+                    self._in_type,
+                    grid=grid,
+                    batch=size,
+                    boundary=boundary,
+                    dtype=self.manifest.dtype,
+                )
+            except ValueError as error:
+                raise GridUnsupported(str(error)) from error
         self._programs[grid, boundary] = programs
         while len(self._programs) > self._max_grids:
             self._programs.popitem(last=False)

@@ -12,11 +12,12 @@ SPEC = GridSpec(axes=("x", "y"), boundary=("periodic", "zero"), multiple=4, mini
 def test_the_boundary_is_the_manifests_where_the_request_is_silent() -> None:
     assert boundary_of(SPEC, {}) == ("periodic", "zero")
     assert boundary_of(SPEC, {"y": "periodic"}) == ("periodic", "periodic")
+    assert boundary_of(SPEC, {"x": "mirror", "y": "reflect"}) == ("mirror", "reflect")
 
 
-@pytest.mark.parametrize("asked", [{"z": "zero"}, {"x": "reflect"}], ids=["axis", "kind"])
+@pytest.mark.parametrize("asked", [{"z": "zero"}, {"x": "cyclic"}], ids=["axis", "kind"])
 def test_a_boundary_that_does_not_exist_is_refused_with_those_that_do(asked: dict[str, str]) -> None:
-    with pytest.raises(InvalidQuery, match="the axes are x, y and a boundary is periodic or zero"):
+    with pytest.raises(InvalidQuery, match="the axes are x, y and a boundary is one of periodic, zero, reflect"):
         boundary_of(SPEC, asked)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from equifield.boundary import Boundary
+from equifield_service.domain.errors import GridUnsupported
 from equifield_service.scheduling import Array
 from equifield_service.workers.loaded import LoadedModel, buckets, padded
 
@@ -73,6 +74,11 @@ def test_the_check_measures_what_is_served_so_it_can_fail(published: Path) -> No
     model = Crooked(published / "tiny" / "1", max_batch=1, max_grids=2)
     report = model.check(samples(1), grid=(8, 8), boundary=PERIODIC, seed=0)
     assert not report["passed"] and report["worst"]["field"] == "velocity"
+
+
+def test_a_grid_too_small_for_its_boundary_is_the_askers_mistake(model: LoadedModel) -> None:
+    with pytest.raises(GridUnsupported, match="1 pixels with the boundary 'reflect' continues for at most 0"):
+        model.predict(samples(1, (8, 1)), ("periodic", "reflect"))
 
 
 def test_the_check_runs_on_given_samples_on_a_grid_that_is_not_square(model: LoadedModel) -> None:
