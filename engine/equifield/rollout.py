@@ -18,12 +18,12 @@ Model = Callable[[MultiImage], MultiImage]
 
 
 class RESULTS(eqx.Enumeration):
-    """How a trajectory ended; `RESULTS[result]` is the sentence for a user."""
+    """How a trajectory ended; each value is the sentence to show. Compare as in `result == RESULTS.diverged`."""
 
-    completed = ""
-    diverged = (
-        "A state became non-finite: `steps_completed` counts the finite states before it, and it and all later ones "
-        "are NaN. Roll out fewer steps, or train the model over several steps."
+    completed: "RESULTS" = ""  # type: ignore[assignment]
+    diverged: "RESULTS" = (
+        "A state became non-finite: `steps_completed` counts the finite states before it; "  # type: ignore[assignment]
+        "it and all later ones are NaN. Roll out fewer steps, or train the model over several steps."
     )
 
 
@@ -126,7 +126,7 @@ def rollout(
     """
     if steps < 1:
         raise ValueError(f"`rollout` needs at least one step, not {steps}.")
-    return _rollout(model, history, constants, steps, residual, checkpoint)
+    return _rollout(model, history, constants, steps, residual, checkpoint, exact=False)
 
 
 def rollout_chunks(
@@ -143,32 +143,28 @@ def rollout_chunks(
     Compiles once, whatever `steps` is, and holds no more than a piece in memory. `result` and `steps_completed` are
     those of the piece: of a trajectory that diverged before, it has completed no step.
 
-    **Raises:** `ValueError` as `rollout`, and when `chunk` is not a multiple of the steps that the model gives per call.
+    **Raises:** `ValueError` as `rollout`, and when `chunk` is not a multiple of the steps that one call gives.
     """
     if steps < 1 or chunk < 1:
         raise ValueError(f"`rollout_chunks` needs at least one step and one per chunk, not {steps} and {chunk}.")
-    future = eqx.filter_eval_shape(next_states, model, history, constants).batch[0]
-    if chunk % future:
-        raise ValueError(
-            f"A model that gives {future} steps per call fills chunks of a multiple of {future} steps, not {chunk}. "
-            f"Use {-(-chunk // future) * future}."
-        )
-    return _chunks(model, history, constants, steps, chunk, residual)
-
-
-def _chunks(
-    model: Model, history: MultiImage, constants: MultiImage | None, steps: int, chunk: int, residual: bool
-) -> Iterator[Rollout]:
     for start in range(0, steps, chunk):
-        piece = _rollout(model, history, constants, chunk, residual, True)
+        piece = _rollout(model, history, constants, chunk, residual, checkpoint=True, exact=True)
         yield piece if start + chunk <= steps else _first(steps - start, piece.states, history)
         history = piece.history
 
 
 @eqx.filter_jit
 def _rollout(
-    model: Model, history: MultiImage, constants: MultiImage | None, steps: int, residual: bool, checkpoint: bool
+    model: Model,
+    history: MultiImage,
+    constants: MultiImage | None,
+    steps: int,
+    residual: bool,
+    checkpoint: bool,
+    exact: bool,
 ) -> Rollout:
+    """A scan over calls of the model; `exact` refuses steps that a whole number of calls does not give."""
+
     def call(past: MultiImage, _: None) -> tuple[MultiImage, Float[Array, "future *batch_grid features"]]:
         states = next_states(model, past, constants, residual=residual)
         finite = _finite(past).all(axis=0) & jnp.cumprod(_finite(states), axis=0, dtype=bool)
@@ -177,6 +173,11 @@ def _rollout(
         return _latest(past, array), array
 
     future = eqx.filter_eval_shape(next_states, model, history, constants).batch[0]
+    if exact and steps % future:
+        raise ValueError(
+            f"A model that gives {future} steps per call fills chunks of a multiple of {future} steps, not {steps}. "
+            f"Use {-(-steps // future) * future}."
+        )
     body = jax.checkpoint(call, prevent_cse=False) if checkpoint else call
     _, arrays = jax.lax.scan(body, history, length=-(-steps // future))
     states = history.with_array(arrays.reshape(-1, *history.array.shape[1:]))
@@ -198,7 +199,7 @@ def _latest(history: MultiImage, array: Float[Array, "future *batch_grid feature
     return history.with_array(jnp.concatenate((history.array, array))[-history.batch[0] :])
 
 
-def _finite(states: MultiImage) -> Bool[Array, "time *batch"]:
+def _finite(states: MultiImage) -> Bool[Array, "time ..."]:
     """Whether each state is finite everywhere."""
     return jnp.isfinite(states.array).all(axis=(*states.grid_axes, -1))
 

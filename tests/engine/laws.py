@@ -12,20 +12,19 @@ Function = Callable[[MultiImage], MultiImage]
 
 def numpy_act(element: SignedPermutation, image: MultiImage) -> MultiImage:
     """(g.x)(a) = rho(g) x(g^-1 a), pixel by pixel from the definition, in numpy."""
-    blocks = []
-    for representation, field in image.items():
-        keep = field.ndim - len(representation.shape(image.ndim))
-        values = np.asarray(field).reshape(*field.shape[:keep], -1)
-        turned = values @ representation.matrix(element).T.astype(values.dtype)
-        blocks.append(turned.reshape(*field.shape[: keep - 1], -1))
+    array, blocks = np.asarray(image.array), []
+    for representation, place in image.field_type.slices(image.ndim).items():
+        matrix = representation.matrix(element).astype(array.dtype)
+        values = array[..., place].reshape(*array.shape[:-1], -1, len(matrix))
+        blocks.append((values @ matrix.T).reshape(*array.shape[:-1], -1))
     packed = np.concatenate(blocks, axis=-1)
     sides = np.array(element.permute(image.grid))
     targets = np.indices(tuple(sides)).reshape(image.ndim, -1).T
     centred = 2 * targets - (sides - 1)
     sources = (centred @ element.matrix.astype(int) + np.array(image.grid) - 1) // 2
     taken = packed[(..., *sources.T, slice(None))]
-    array = taken.reshape(*image.batch, *sides, packed.shape[-1])
-    return MultiImage(jnp.asarray(array), image.field_type, element.permute(image.boundary))
+    turned = taken.reshape(*image.batch, *sides, packed.shape[-1])
+    return MultiImage(jnp.asarray(turned), image.field_type, element.permute(image.boundary))
 
 
 def stacked(images: list[MultiImage]) -> MultiImage:

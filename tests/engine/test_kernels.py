@@ -84,7 +84,11 @@ def test_filter_counts_are_those_of_the_literature(dimension: int, parity: int, 
 
 @pytest.mark.parametrize(
     ("target", "digest"),
-    [(Tensor(2), "15a52517c8ec95d2"), (Tensor(2, 1), "6dd0773df77b0996"), (Regular(hyperoctahedral(2)), "c09488e6aa3a4f34")],
+    [
+        (Tensor(2), "15a52517c8ec95d2"),
+        (Tensor(2, 1), "6dd0773df77b0996"),
+        (Regular(hyperoctahedral(2)), "c09488e6aa3a4f34"),
+    ],
     ids=str,
 )
 def test_a_basis_is_the_same_on_every_machine(target: Representation, digest: str) -> None:

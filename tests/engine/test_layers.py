@@ -35,7 +35,10 @@ EXAMPLES: dict[type, Example] = {kind: example for module in modules for kind, e
 MAIN = [hyperoctahedral(dimension) for dimension in (1, 2, 3)]
 SUBGROUPS = [group for dimension in (1, 2, 3) for group in named_groups(dimension) if group not in MAIN]
 GRID = {1: (6,), 2: (4, 6), 3: (4, 4, 4)}
-WALL: dict[bool, tuple[Boundary, ...]] = {True: ("periodic", "mirror", "periodic"), False: ("periodic", "reflect", "periodic")}
+WALL: dict[bool, tuple[Boundary, ...]] = {
+    True: ("periodic", "mirror", "periodic"),
+    False: ("periodic", "reflect", "periodic"),
+}
 
 every_layer = pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
 every_layer_and_group = pytest.mark.parametrize(
@@ -86,9 +89,9 @@ def test_a_layer_commutes_in_single_precision(kind: type, group: Group, getkey: 
     layer, x = build(kind, group, getkey()), image(kind, group, getkey())
     assert_commutes(layer, x, group, 1e-5)
     same = [g for g in group if (g.permute(x.grid), g.permute(x.boundary)) == (x.grid, x.boundary)]
-    symmetric = x.with_array(sum(act(g, x).array for g in same) / len(same))
+    symmetric = x.with_array(jnp.mean(jnp.stack([act(g, x).array for g in same]), axis=0))
     for special in (symmetric, x.with_array(jnp.ones_like(x.array)), x * 0.0):
-        size = np.linalg.norm(np.asarray(layer(special).array)) / np.linalg.norm(np.asarray(layer(x).array))
+        size = float(np.linalg.norm(layer(special).array) / np.linalg.norm(layer(x).array))
         assert worst_error(layer, special, group) * min(size, 1.0) <= 1e-5
 
 
@@ -107,7 +110,10 @@ def test_jit_vmap_and_batch_axes_change_nothing(kind: type, getkey: Keys) -> Non
     group = hyperoctahedral(2)
     layer, x = EXAMPLES[kind].build(group, getkey()), image(kind, group, getkey())
     expected = layer(x).array
-    single = lambda array: layer(x.with_array(array)).array  # noqa: E731
+
+    def single(array: jax.Array) -> jax.Array:
+        return jnp.asarray(layer(x.with_array(array)).array)
+
     np.testing.assert_allclose(jax.jit(single)(x.array), expected, atol=2e-6, rtol=1e-5)
     np.testing.assert_allclose(jax.vmap(single)(x.array), expected, atol=2e-6, rtol=1e-5)
     np.testing.assert_allclose(single(x.array[:1, None])[0, 0], expected[0], atol=2e-6, rtol=1e-5)
@@ -145,7 +151,8 @@ def test_gradients_are_finite_at_random_zero_and_constant_fields(kind: type, get
 @every_layer
 def test_equal_configurations_have_equal_structure(kind: type) -> None:
     first, second = (EXAMPLES[kind].build(hyperoctahedral(2), jr.key(seed)) for seed in (0, 1))
-    assert jax.tree.structure(first) == jax.tree.structure(second) or not isinstance(first, eqx.Module)
+    structures = {str(jax.tree.structure(layer)) for layer in (first, second)}
+    assert len(structures) == 1
 
 
 @every_layer
@@ -162,7 +169,7 @@ def test_a_layer_refuses_fields_that_it_was_not_built_for(kind: type, getkey: Ke
 def test_a_layer_says_what_it_is(kind: type) -> None:
     assert kind.__doc__
     assert "eqx.Module" not in kind.__doc__
-    assert kind.__call__.__doc__  # type: ignore[operator]
+    assert kind.__call__.__doc__
 
 
 @pytest.mark.parametrize("group", [g for g in (*MAIN, *SUBGROUPS) if g.order > 1], ids=str)

@@ -47,7 +47,8 @@ def test_the_definition_respects_products_and_is_exact(group: Group, getkey: Key
 @pytest.mark.parametrize("group", [hyperoctahedral(d) for d in (1, 2, 3)], ids=str)
 def test_the_element_may_be_traced_and_mapped(group: Group, getkey: Keys) -> None:
     d = group.dimension
-    x = random_image(FIELDS, ("mirror",) * d, (4,) * d, batch=(2,), key=getkey())
+    walls: tuple[Boundary, ...] = ("mirror", "mirror", "mirror")
+    x = random_image(FIELDS, walls[:d], (4,) * d, batch=(2,), key=getkey())
     by_index = jax.jit(jax.vmap(lambda index: act_by_index(group, index, x).array))
     turned = by_index(jnp.arange(group.order))
     for g, array in zip(group, turned, strict=True):
@@ -161,8 +162,8 @@ def test_an_image_continues_as_its_boundary_says(kind: Boundary, axis: int, getk
 
 
 def test_a_wall_turns_the_normal_component_and_the_pseudoscalar() -> None:
-    ones = {vector: jnp.ones((2, 2, 1, 2)), pseudoscalar: jnp.ones((2, 2, 1))}
-    x = MultiImage.from_fields(ones, ("mirror", "periodic"))
+    arrow, spin = jnp.ones((2, 2, 1, 2)), jnp.ones((2, 2, 1))
+    x = MultiImage.from_fields({vector: arrow, pseudoscalar: spin}, ("mirror", "periodic"))
     ghost = MultiImage(pad(x, (1, 0), (0, 0)), x.field_type, x.boundary)
     np.testing.assert_array_equal(ghost[vector][0, 0, 0], [-1, 1])
     assert float(ghost[pseudoscalar][0, 0, 0]) == -1

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from equifield import FieldType, MultiImage
 from equifield.groups import hyperoctahedral
 from equifield.kernels import kernel_basis
-from equifield.multi_image import random_image
+from equifield.multi_image import Boundary, random_image
 from equifield.nn import Conv
 from equifield.ops import act
 from equifield.representations import scalar, vector
@@ -26,7 +26,7 @@ from equifield.train import fit, normalised_smse, nrmse, nrmse_per_pixel, slidin
 Keys = Callable[[], PRNGKeyArray]
 Loss = Callable[[MultiImage, MultiImage], Array]
 FIELDS = FieldType.parse("2x scalar + 1x vector")
-TORUS = ("periodic", "periodic")
+TORUS: tuple[Boundary, ...] = ("periodic", "periodic")
 every_loss = pytest.mark.parametrize(
     "loss", [smse, normalised_smse, nrmse, nrmse_per_pixel], ids=lambda loss: loss.__name__
 )
@@ -70,7 +70,8 @@ def test_the_error_of_each_step_of_a_trajectory_is_the_same_call(getkey: Keys) -
 
 def test_fields_are_paired_by_type_not_by_the_order_they_were_given(getkey: Keys) -> None:
     u, p = jr.normal(getkey(), (4, 4, 1, 2)), jr.normal(getkey(), (4, 4, 1))
-    x, y = (MultiImage.from_fields(fields, TORUS) for fields in ({vector: u, scalar: p}, {scalar: p, vector: u}))
+    x = MultiImage.from_fields({vector: u, scalar: p}, TORUS)
+    y = MultiImage.from_fields({scalar: p, vector: u}, TORUS)
     assert float(smse(x, y)) == 0
     with pytest.raises(ValueError, match="type, grid and boundary agree"):
         smse(x, MultiImage.from_fields({scalar: p}, TORUS))
@@ -80,9 +81,9 @@ def test_fields_are_paired_by_type_not_by_the_order_they_were_given(getkey: Keys
 def test_a_field_that_vanishes_gives_finite_losses_and_gradients(loss: Loss, getkey: Keys) -> None:
     x, _ = pair(getkey)
     for prediction in (x, x * 0.0):
-        value, gradient = jax.value_and_grad(
-            lambda array, x=prediction: jnp.sum(loss(x.with_array(array), x * 0.0))  # type: ignore[misc]
-        )(prediction.array)
+        value, gradient = jax.value_and_grad(lambda array, x=prediction: jnp.sum(loss(x.with_array(array), x * 0.0)))(
+            prediction.array
+        )
         assert np.isfinite(value) and np.isfinite(gradient).all()
 
 
@@ -125,14 +126,16 @@ train = functools.partial(fit, loss=squares, batch_size=3)
 
 def test_training_finds_the_filter_and_the_same_key_finds_the_same() -> None:
     start, data, validation = problem()
-    settings = {"data": data, "validation": validation, "epochs": 40}
     optimiser = optax.adam(3e-2)
-    runs = [train(start, optimiser=optimiser, **settings, key=jr.key(seed)) for seed in (0, 0, 1)]
+    runs = [
+        train(start, optimiser=optimiser, data=data, validation=validation, epochs=40, key=jr.key(seed))
+        for seed in (0, 0, 1)
+    ]
+    losses = [epoch.validation or math.inf for epoch in runs[0].epochs]
     assert runs[0].result == RESULTS.completed and len(runs[0].epochs) == 40
-    assert runs[0].epochs[-1].validation < 1e-2 * runs[0].epochs[0].validation
+    assert losses[-1] < 1e-2 * losses[0]
     assert runs[0].epochs == runs[1].epochs and runs[0].epochs != runs[2].epochs
-    best = min(epoch.validation for epoch in runs[0].epochs)
-    assert math.isclose(float(squares(runs[0].model, validation)), best, rel_tol=1e-4)
+    assert math.isclose(float(squares(runs[0].model, validation)), min(losses), rel_tol=1e-4)
 
 
 def test_every_sample_counts_in_every_epoch() -> None:
@@ -144,7 +147,7 @@ def test_every_sample_counts_in_every_epoch() -> None:
         return squares(model, batch)
 
     frozen = fit(start, loss, optax.sgd(0.0), data, epochs=2, batch_size=3, key=jr.key(0))
-    jax.effects_barrier()
+    jax.effects_barrier()  # type: ignore[no-untyped-call]
     assert seen == [3, 3, 1, 3, 3, 1]
     assert math.isclose(frozen.epochs[0].training, float(squares(start, data)), rel_tol=1e-5)
 

@@ -11,14 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = (
-    "README.md",
-    "docs/index.md",
-    "docs/quickstart.md",
-    "docs/python.md",
-    "docs/engine.md",
-    "docs/package.md",
-)
+PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md"))]
 DEFAULT_URL = "http://127.0.0.1:8000"
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n\n?)?^(?P<indent> *)```(?P<language>python|bash)\b[^\n]*\n"

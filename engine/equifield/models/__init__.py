@@ -1,7 +1,18 @@
 """Architectures, built from `equifield.nn` alone."""
 
+from ._any_grid import AnyGrid as AnyGrid
+from ._climate import Climate1D as Climate1D
+from ._climate import zonal_type as zonal_type
+from ._dilated_resnet import DilatedResNet as DilatedResNet
+from ._last_step import LastStep as LastStep
 from ._network import AbstractNetwork as AbstractNetwork
+from ._plain import PlainDilatedResNet as PlainDilatedResNet
+from ._plain import PlainResNet as PlainResNet
+from ._plain import PlainSimpleConv as PlainSimpleConv
+from ._plain import PlainUNet as PlainUNet
+from ._plain import plain as plain
 from ._registry import ARCHITECTURES as ARCHITECTURES
 from ._registry import build_model as build_model
 from ._resnet import ResNet as ResNet
+from ._simple_conv import SimpleConv as SimpleConv
 from ._unet import UNet as UNet

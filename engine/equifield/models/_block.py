@@ -1,27 +1,116 @@
-"""The building block that the architectures share."""
+"""The building blocks that the architectures share."""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import equinox as eqx
+import jax
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
-from ..nn import Conv, LayerNorm, VectorNeuron
+from ..nn import Conv, GroupNorm, VectorNeuron, activation_named
+
+PerAxis = int | tuple[int, ...]
+Layer = Callable[[MultiImage], MultiImage]
+
+EPS = 1.0
+"""The squared length below which a vector neuron's direction fades: that of normalised fields. Where a symmetric input
+leaves no direction, a rounding error gets one, magnified by up to `EPS**-0.5`."""
 
 
 class ConvBlock(eqx.Module):
-    """Normalisation, nonlinearity and convolution, in this order (pre-activation)."""
+    """Perhaps a normalisation, a nonlinearity and a convolution, in this order (pre-activation)."""
 
-    norm: LayerNorm
+    norm: GroupNorm | None
     nonlinearity: VectorNeuron
     conv: Conv
 
-    def __init__(self, group: Group, in_type: FieldType, out_type: FieldType, *, kernel_size: int, key: PRNGKeyArray):
-        first, second = jr.split(key)
-        self.norm = LayerNorm(in_type)
-        self.nonlinearity = VectorNeuron(in_type, key=first)
-        self.conv = Conv(group, in_type, out_type, kernel_size=kernel_size, key=second)
-
     def __call__(self, image: MultiImage) -> MultiImage:
-        return self.conv(self.nonlinearity(self.norm(image)))
+        if self.norm is not None:
+            image = self.norm(image)
+        return self.conv(self.nonlinearity(image))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every layer of a network is made: the options that the architectures share.
+
+    - group: the group that the layers commute with.
+    - kernel_size: the odd side of every kernel, one number or one per axis.
+    - activation: the name of the activation in the vector neurons.
+    - norm_groups: into how many groups the channels are normalised; None for no normalisation.
+    - use_bias: whether convolutions add a learned invariant constant.
+    """
+
+    group: Group
+    kernel_size: PerAxis
+    activation: str
+    norm_groups: int | None
+    use_bias: bool
+
+    def __post_init__(self) -> None:
+        sides = (self.kernel_size,) if isinstance(self.kernel_size, int) else self.kernel_size
+        if any(side % 2 == 0 for side in sides):
+            raise ValueError(
+                f"A network with `kernel_size={self.kernel_size}` does not keep the grid: the outputs of an even "
+                f"kernel lie between the pixels. Use odd sides."
+            )
+
+    def conv(self, in_type: FieldType, out_type: FieldType, *, dilation: int = 1, key: PRNGKeyArray) -> Conv:
+        """A convolution that keeps the grid."""
+        return Conv(
+            self.group,
+            in_type,
+            out_type,
+            kernel_size=self.kernel_size,
+            dilation=dilation,
+            use_bias=self.use_bias,
+            key=key,
+        )
+
+    def series(
+        self, types: Sequence[FieldType], *, dilations: Sequence[int], key: PRNGKeyArray
+    ) -> tuple[ConvBlock, ...]:
+        """Blocks from each type to the next, the first of which normalises.
+
+        Normalising once is enough, and each time more would magnify rounding errors: in a field that vanishes because
+        the input is symmetric they grow as the other fields are scaled up to unit variance after every activation.
+        """
+        blocks = []
+        for i, (source, target) in enumerate(itertools.pairwise(types)):
+            key, first, second = jr.split(key, 3)
+            norm = None if i or self.norm_groups is None else GroupNorm(source, groups=self.norm_groups)
+            nonlinearity = VectorNeuron(source, activation=activation_named(self.activation), eps=EPS, key=first)
+            conv = self.conv(source, target, dilation=dilations[i], key=second)
+            blocks.append(ConvBlock(norm, nonlinearity, conv))
+        return tuple(blocks)
+
+    def branch(
+        self, field_type: FieldType, *, dilations: Sequence[int], branches: int, key: PRNGKeyArray
+    ) -> tuple[ConvBlock, ...]:
+        """One of several residual branches, with a block for each dilation.
+
+        The initial weights of its last convolution are smaller by the root of the number of branches. So the variance
+        of the sum, and how much it magnifies a disturbance, do not grow with depth (Hayou et al. 2021, Stable ResNet).
+        """
+        *blocks, last = self.series([field_type] * (len(dilations) + 1), dilations=dilations, key=key)
+        conv = jax.tree.map(lambda weight: weight / math.sqrt(branches), last.conv)
+        return (*blocks, ConvBlock(last.norm, last.nonlinearity, conv))
+
+
+def in_series(layers: Iterable[Layer], image: MultiImage) -> MultiImage:
+    """The layers applied one after the other."""
+    return functools.reduce(lambda image, layer: layer(image), layers, image)
+
+
+def at_least_one(network: eqx.Module, **counts: int) -> None:
+    """**Raises** `ValueError` for a network without layers."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"`{type(network).__name__}({name}={count})` needs at least one.")

@@ -8,12 +8,15 @@ from ..multi_image import MultiImage
 
 
 class AbstractNetwork(eqx.Module):
-    """A network from images to images on the same grid that commutes with a group and with translations."""
+    """A network from images to images on the same grid, which commutes with a group and with translations."""
 
     @property
     @abstractmethod
     def translation_step(self) -> int:
-        """The network commutes with translations by multiples of this many pixels; sides must be multiples too."""
+        """The network commutes with translations by multiples of this many pixels.
+
+        Along periodic axes sides must be multiples of it too.
+        """
 
     @abstractmethod
     def __call__(self, image: MultiImage) -> MultiImage:

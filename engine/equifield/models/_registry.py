@@ -1,17 +1,63 @@
 """From a manifest's configuration to a network."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtyping import PRNGKeyArray
 
 from ..field_type import FieldType
-from ..groups import Group
+from ..groups import Group, flips
+from ._any_grid import AnyGrid
+from ._climate import Climate1D, zonal_type
+from ._dilated_resnet import DilatedResNet
+from ._last_step import LastStep
 from ._network import AbstractNetwork
+from ._plain import PlainDilatedResNet, PlainResNet, PlainSimpleConv, PlainUNet
 from ._resnet import ResNet
+from ._simple_conv import SimpleConv
 from ._unet import UNet
 
-ARCHITECTURES: dict[str, type[ResNet] | type[UNet]] = {"ResNet": ResNet, "UNet": UNet}
+_NETWORKS: dict[str, Callable[..., AbstractNetwork]] = {
+    "DilatedResNet": DilatedResNet,
+    "LastStep": LastStep,
+    "PlainDilatedResNet": PlainDilatedResNet,
+    "PlainResNet": PlainResNet,
+    "PlainSimpleConv": PlainSimpleConv,
+    "PlainUNet": PlainUNet,
+    "ResNet": ResNet,
+    "SimpleConv": SimpleConv,
+    "UNet": UNet,
+}
+
+
+def _any_grid(
+    group: Group, in_type: FieldType, out_type: FieldType, *, network: Mapping[str, Any], key: PRNGKeyArray
+) -> AnyGrid:
+    return AnyGrid(_wrapped(network, group, in_type, out_type, key))
+
+
+def _climate_1d(
+    group: Group,
+    in_type: FieldType,
+    out_type: FieldType,
+    *,
+    latitudes: int,
+    network: Mapping[str, Any],
+    key: PRNGKeyArray,
+) -> Climate1D:
+    if group != flips(2):
+        raise ValueError(f"`Climate1D` commutes with flips2 and is built for that group, not for {group}.")
+    source, target = zonal_type(in_type, latitudes), zonal_type(out_type, latitudes)
+    return Climate1D(_wrapped(network, flips(1), source, target, key), in_type, out_type, latitudes=latitudes)
+
+
+ARCHITECTURES: dict[str, Callable[..., AbstractNetwork]] = {
+    **_NETWORKS,
+    "AnyGrid": _any_grid,
+    "Climate1D": _climate_1d,
+}
+"""What a manifest may call a network, and what builds it."""
 
 
 def build_model(
@@ -23,14 +69,62 @@ def build_model(
     *,
     key: PRNGKeyArray,
 ) -> AbstractNetwork:
-    """A network with fresh weights. `config` holds its keyword arguments, `hidden` as text such as `8x vector`.
+    """A network with fresh weights.
 
-    **Raises:** `ValueError` for an unknown architecture or option, with those that exist.
+    **Arguments:**
+
+    - architecture: a name in `ARCHITECTURES`.
+    - config: its keyword arguments as JSON has them: field types as text such as `8x scalar + 8x vector`, tuples as
+        lists. Where an architecture wraps another, `network` is `{"name": ..., "config": {...}}`.
+    - group, in_type, out_type, key: as the architecture takes them.
+
+    **Raises:** `ValueError` for an unknown architecture or option, with those that exist, and for a missing option.
     """
-    if architecture not in ARCHITECTURES:
-        raise ValueError(f"There is no architecture {architecture!r}. Known: {', '.join(sorted(ARCHITECTURES))}.")
-    options = {**config, "hidden": FieldType.parse(str(config.get("hidden")))}
+    return _build(ARCHITECTURES, architecture, config, group, in_type, out_type, key)
+
+
+def _wrapped(
+    network: Mapping[str, Any], group: Group, in_type: FieldType, out_type: FieldType, key: PRNGKeyArray
+) -> AbstractNetwork:
+    if not isinstance(network, Mapping) or network.keys() != {"name", "config"}:
+        raise ValueError(f"A network inside another is given by its `name` and `config`, not by {network}.")
+    return _build(_NETWORKS, network["name"], network["config"], group, in_type, out_type, key)
+
+
+def _build(
+    known: Mapping[str, Callable[..., AbstractNetwork]],
+    architecture: str,
+    config: Mapping[str, Any],
+    group: Group,
+    in_type: FieldType,
+    out_type: FieldType,
+    key: PRNGKeyArray,
+) -> AbstractNetwork:
+    if architecture not in known:
+        raise ValueError(f"There is no architecture {architecture!r}. Known: {', '.join(sorted(known))}.")
+    make = known[architecture]
+    options = _options(make)
+    needed = [name for name, option in options.items() if option.default is option.empty]
+    if not set(needed) <= set(config) <= set(options):
+        raise ValueError(
+            f"`{architecture}` cannot be built from {config}: its options are {', '.join(options)}, of which "
+            f"{', '.join(needed)} must be given."
+        )
     try:
-        return ARCHITECTURES[architecture](group, in_type, out_type, **options, key=key)
+        given = {name: _parsed(value, options[name].annotation) for name, value in config.items()}
+        return make(group, in_type, out_type, **given, key=key)
     except TypeError as error:
-        raise ValueError(f"`{architecture}` cannot be built from {dict(config)}: {error}.") from error
+        raise ValueError(f"`{architecture}` cannot be built from {config}: {error}.") from error
+
+
+def _options(make: Callable[..., AbstractNetwork]) -> dict[str, inspect.Parameter]:
+    """The keyword arguments of what builds a network, without the randomness."""
+    parameters = inspect.signature(make).parameters
+    return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY and name != "key"}
+
+
+def _parsed(value: Any, annotation: object) -> Any:
+    """A value of JSON as its parameter is annotated."""
+    if annotation is FieldType:
+        return FieldType.parse(str(value))
+    return tuple(value) if isinstance(value, list) else value

@@ -7,19 +7,19 @@ from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
 from ..nn import Conv
-from ._block import ConvBlock
+from ._block import ConvBlock, PerAxis, Recipe, at_least_one, in_series
 from ._network import AbstractNetwork
 
 
 class ResNet(AbstractNetwork):
-    """A lifting convolution, residual blocks of two convolutions each, and a projecting convolution.
+    """A lifting convolution, residual blocks of a few convolutions each, and a projecting convolution.
 
     Takes any grid and commutes with every translation along periodic axes and every element of the group
     (He et al. 2016, Identity mappings in deep residual networks; for tensor images arXiv:2305.12585).
     """
 
     lift: Conv
-    blocks: tuple[tuple[ConvBlock, ConvBlock], ...]
+    blocks: tuple[tuple[ConvBlock, ...], ...]
     project: Conv
 
     def __init__(
@@ -30,7 +30,11 @@ class ResNet(AbstractNetwork):
         *,
         hidden: FieldType,
         num_blocks: int = 4,
-        kernel_size: int = 3,
+        num_convs: int = 2,
+        kernel_size: PerAxis = 3,
+        activation: str = "gelu",
+        norm_groups: int | None = 1,
+        use_bias: bool = True,
         key: PRNGKeyArray,
     ):
         """**Arguments:**
@@ -39,21 +43,21 @@ class ResNet(AbstractNetwork):
         - in_type, out_type: the fields taken and given.
         - hidden: the fields between the layers.
         - num_blocks: the number of residual blocks.
-        - kernel_size: the odd side of every kernel.
+        - num_convs: the number of convolutions in each block.
+        - kernel_size: the odd side of every kernel, one number or one per axis.
+        - activation: the name of the activation.
+        - norm_groups: into how many groups the channels are normalised; 1 is layer normalisation, None is none.
+        - use_bias: whether convolutions add a learned invariant constant.
         - key: randomness of the initial weights.
         """
-        if num_blocks < 1:
-            raise ValueError(f"`ResNet(num_blocks={num_blocks})` needs at least one block.")
-        first, last, *inner = jr.split(key, 2 + 2 * num_blocks)
-        self.lift = Conv(group, in_type, hidden, kernel_size=kernel_size, key=first)
+        at_least_one(self, num_blocks=num_blocks, num_convs=num_convs)
+        recipe = Recipe(group, kernel_size, activation, norm_groups, use_bias)
+        first, last, *inner = jr.split(key, 2 + num_blocks)
+        self.lift = recipe.conv(in_type, hidden, key=first)
         self.blocks = tuple(
-            (
-                ConvBlock(group, hidden, hidden, kernel_size=kernel_size, key=inner[2 * i]),
-                ConvBlock(group, hidden, hidden, kernel_size=kernel_size, key=inner[2 * i + 1]),
-            )
-            for i in range(num_blocks)
+            recipe.branch(hidden, dilations=(1,) * num_convs, branches=num_blocks, key=subkey) for subkey in inner
         )
-        self.project = Conv(group, hidden, out_type, kernel_size=kernel_size, key=last)
+        self.project = recipe.conv(hidden, out_type, key=last)
 
     @property
     def translation_step(self) -> int:
@@ -63,6 +67,6 @@ class ResNet(AbstractNetwork):
     def __call__(self, image: MultiImage) -> MultiImage:
         """Maps `(*batch, *grid)` fields of `in_type` to fields of `out_type` on the same grid."""
         image = self.lift(image)
-        for first, second in self.blocks:
-            image = image + second(first(image))
+        for block in self.blocks:
+            image = image + in_series(block, image)
         return self.project(image)

@@ -6,26 +6,29 @@ from jaxtyping import PRNGKeyArray
 from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
-from ..nn import Conv, MaxNormPool, Upsample
+from ..nn import Conv, Linear, MaxNormPool
 from ..ops import concatenate
-from ._block import ConvBlock
+from ._block import ConvBlock, PerAxis, Recipe, at_least_one, in_series
 from ._network import AbstractNetwork
 
 
 class UNet(AbstractNetwork):
     """An encoder that halves the grid, a decoder that doubles it, and a bridge at every resolution.
 
-    Each halving doubles the channels (Ronneberger et al. 2015, U-Net; for tensor images arXiv:2305.12585).
-    Sides must be multiples of `translation_step`, and only translations by multiples of it commute.
+    Each halving doubles the channels (Ronneberger et al. 2015, U-Net; for tensor images arXiv:2305.12585). The
+    convolutions of each level are a residual branch, as in `ResNet`. Sides must be multiples of `translation_step`,
+    and only translations by multiples of it commute.
     """
 
     lift: Conv
-    encoders: tuple[ConvBlock, ...]
-    bottom: ConvBlock
-    decoders: tuple[tuple[ConvBlock, ConvBlock], ...]
+    encoders: tuple[tuple[ConvBlock, ...], ...]
+    wideners: tuple[Linear, ...]
+    bottom: tuple[ConvBlock, ...]
+    refiners: tuple[Conv, ...]
+    mergers: tuple[Linear, ...]
+    decoders: tuple[tuple[ConvBlock, ...], ...]
     project: Conv
     pool: MaxNormPool
-    upsample: Upsample
 
     def __init__(
         self,
@@ -35,7 +38,11 @@ class UNet(AbstractNetwork):
         *,
         hidden: FieldType,
         num_downsamples: int = 2,
-        kernel_size: int = 3,
+        num_convs: int = 2,
+        kernel_size: PerAxis = 3,
+        activation: str = "gelu",
+        norm_groups: int | None = 1,
+        use_bias: bool = True,
         key: PRNGKeyArray,
     ):
         """**Arguments:**
@@ -44,25 +51,37 @@ class UNet(AbstractNetwork):
         - in_type, out_type: the fields taken and given.
         - hidden: the fields at full resolution; every coarser level has twice the channels of the finer.
         - num_downsamples: how often the grid is halved.
-        - kernel_size: the odd side of every kernel.
+        - num_convs: the number of convolutions at each level, on the way down and on the way up.
+        - kernel_size: the odd side of every kernel, one number or one per axis.
+        - activation: the name of the activation.
+        - norm_groups: into how many groups the channels are normalised; 1 is layer normalisation, None is none.
+        - use_bias: whether convolutions add a learned invariant constant.
         - key: randomness of the initial weights.
         """
-        if num_downsamples < 1:
-            raise ValueError(f"`UNet(num_downsamples={num_downsamples})` needs at least one; `ResNet` has none.")
+        at_least_one(self, num_downsamples=num_downsamples, num_convs=num_convs)
+        recipe = Recipe(group, kernel_size, activation, norm_groups, use_bias)
         levels = [hidden.scaled(2**level) for level in range(num_downsamples + 1)]
-        keys = iter(jr.split(key, 3 + 3 * num_downsamples))
-
-        def block(source: FieldType, target: FieldType) -> ConvBlock:
-            return ConvBlock(group, source, target, kernel_size=kernel_size, key=next(keys))
-
         pairs = list(zip(levels[:-1], levels[1:], strict=True))
-        self.lift = Conv(group, in_type, hidden, kernel_size=kernel_size, key=next(keys))
-        self.encoders = tuple(block(fine, coarse) for fine, coarse in pairs)
-        self.bottom = block(levels[-1], levels[-1])
-        self.decoders = tuple((block(coarse, fine), block(fine + fine, fine)) for fine, coarse in reversed(pairs))
-        self.project = Conv(group, hidden, out_type, kernel_size=kernel_size, key=next(keys))
-        self.pool = MaxNormPool(2)
-        self.upsample = Upsample(2)
+        keys = iter(jr.split(key, 3 + 5 * num_downsamples))
+
+        def branch(field_type: FieldType) -> tuple[ConvBlock, ...]:
+            dilations = (1,) * num_convs
+            return recipe.branch(field_type, dilations=dilations, branches=2 * num_downsamples + 1, key=next(keys))
+
+        def refine(coarse: FieldType, fine: FieldType) -> Conv:
+            return Conv(group, coarse, fine, kernel_size=2, stride=2, transposed=True, use_bias=False, key=next(keys))
+
+        self.lift = recipe.conv(in_type, hidden, key=next(keys))
+        self.encoders = tuple(branch(fine) for fine, _ in pairs)
+        self.wideners = tuple(Linear(group, fine, coarse, use_bias=False, key=next(keys)) for fine, coarse in pairs)
+        self.bottom = branch(levels[-1])
+        self.refiners = tuple(refine(coarse, fine) for fine, coarse in reversed(pairs))
+        self.mergers = tuple(
+            Linear(group, fine + fine, fine, use_bias=False, key=next(keys)) for fine, _ in reversed(pairs)
+        )
+        self.decoders = tuple(branch(fine) for fine, _ in reversed(pairs))
+        self.project = recipe.conv(hidden, out_type, key=next(keys))
+        self.pool = MaxNormPool(2, signed_scalars=True)
 
     @property
     def translation_step(self) -> int:
@@ -74,6 +93,19 @@ class UNet(AbstractNetwork):
 
         **Raises:** `ValueError` when a side is not a multiple of `translation_step`, with the sides that are.
         """
+        self._check(image)
+        image = self.lift(image)
+        bridges = []
+        for encoder, widen in zip(self.encoders, self.wideners, strict=True):
+            bridges.append(image + in_series(encoder, image))
+            image = widen(self.pool(bridges[-1]))
+        image = image + in_series(self.bottom, image)
+        for refine, merge, decoder in zip(self.refiners, self.mergers, self.decoders, strict=True):
+            image = merge(concatenate(bridges.pop(), refine(image)))
+            image = image + in_series(decoder, image)
+        return self.project(image)
+
+    def _check(self, image: MultiImage) -> None:
         step = self.translation_step
         if any(side % step for side in image.grid):
             fits = [f"{side // step * step or step} or {(side // step + 1) * step}" for side in image.grid]
@@ -81,12 +113,3 @@ class UNet(AbstractNetwork):
                 f"`UNet` halves the grid {len(self.encoders)} times and needs sides that are multiples of {step}, "
                 f"but the grid is {image.grid}. Sides that work: {' x '.join(fits)}."
             )
-        image = self.lift(image)
-        bridges = []
-        for encoder in self.encoders:
-            bridges.append(image)
-            image = self.pool(encoder(image))
-        image = image + self.bottom(image)
-        for refine, merge in self.decoders:
-            image = merge(concatenate(bridges.pop(), refine(self.upsample(image))))
-        return self.project(image)

@@ -1,7 +1,5 @@
 """The vector-neuron nonlinearity."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,9 +10,9 @@ from .._random import normal
 from ..field_type import FieldType
 from ..multi_image import MultiImage, block_features
 from ..ops import squared_norm
+from ._activations import Activation
+from ._blocks import from_blocks
 from ._check import check_type
-
-Activation = Callable[[Float[Array, "..."]], Float[Array, "..."]]
 
 
 class VectorNeuron(eqx.Module):
@@ -62,15 +60,14 @@ class VectorNeuron(eqx.Module):
     def __call__(self, image: MultiImage) -> MultiImage:
         """Maps an image of `field_type` to another. **Raises** `ValueError` for any other type."""
         check_type(self, image, self.field_type)
-        blocks = []
+        blocks = {}
         for representation in self.field_type.representations:
             fields = block_features(image, representation)
             if representation.is_scalar:
-                fields = self.activation(fields)
+                blocks[representation] = self.activation(fields)
             else:
-                fields = self._along_direction(fields, self.mixing[str(representation)])
-            blocks.append(fields.reshape(*fields.shape[:-2], -1))
-        return image.with_array(jnp.concatenate(blocks, axis=-1))
+                blocks[representation] = self._along_direction(fields, self.mixing[str(representation)])
+        return from_blocks(blocks, image)
 
     def _along_direction(
         self, fields: Float[Array, "*batch_grid channels size"], mixing: Float[Array, "channels channels"]

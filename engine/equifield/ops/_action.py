@@ -47,7 +47,9 @@ def act_by_index(group: Group, index: Int[Array, ""] | int, image: MultiImage) -
     inverses = jnp.asarray(np.array([element.inverse().matrix for element in group], np.int32))[index]
     source = (centred @ inverses.T + sides - 1) // 2
     flat = source.reshape(-1, image.ndim) @ np.array([*np.cumprod(sides[:0:-1])[::-1], 1], np.int32)
-    features, signs = (jnp.asarray(np.stack(table)) for table in zip(*_turns(image.field_type, group), strict=True))
+    turns = [_turn(image.field_type, element) for element in group]
+    features = jnp.asarray(np.stack([source for source, _ in turns]))
+    signs = jnp.asarray(np.stack([sign for _, sign in turns]))
     pixels = image.array.reshape(*image.batch, -1, image.array.shape[-1])
     moved = jnp.take(jnp.take(pixels, flat, axis=-2), features[index], axis=-1)
     return image.with_array((moved * signs[index].astype(moved.dtype)).reshape(image.array.shape))
@@ -91,9 +93,3 @@ def _turn(
         signs.append(np.tile(matrix[np.arange(len(matrix)), source], channels))
         start += channels * len(matrix)
     return np.concatenate(sources).astype(np.int32), np.concatenate(signs)
-
-
-def _turns(
-    field_type: FieldType, group: Group
-) -> list[tuple[Int[np.ndarray, " features"], Float[np.ndarray, " features"]]]:
-    return [_turn(field_type, element) for element in group]

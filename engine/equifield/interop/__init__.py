@@ -1,0 +1,3 @@
+"""Models and images of other libraries."""
+
+from . import ginjax as ginjax

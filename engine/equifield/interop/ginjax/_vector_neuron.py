@@ -1,0 +1,68 @@
+"""ginjax's vector-neuron nonlinearity."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ..._random import normal
+from ...field_type import FieldType
+from ...multi_image import MultiImage, block_features
+from ...nn._activations import activation_named
+from ...nn._blocks import from_blocks
+from ...ops import squared_norm
+
+
+class SignedVectorNeuron(eqx.Module):
+    """The vector-neuron layer as ginjax computes it: act(s) times the sign of s.
+
+    A true scalar x becomes act(x). Any other field x is split along the direction k of a learned mixture of its
+    channels, and becomes x - s k + act(s) s / (|s| + eps) k with s = <x, k>. Where s is negative the activated part
+    therefore points the other way: tanh acts as |tanh|. `equifield.nn.VectorNeuron` puts act(s) there instead.
+    """
+
+    mixing: dict[str, Float[Array, "in_channels out_channels"]]
+    field_type: FieldType = eqx.field(static=True)
+    activation: str = eqx.field(static=True)
+    eps: float = eqx.field(static=True)
+
+    def __init__(self, field_type: FieldType, *, activation: str, eps: float = 1e-5, key: PRNGKeyArray):
+        """**Arguments:**
+
+        - field_type: the fields that may come; an image may carry only some of them.
+        - activation: the name of an elementwise function, such as `"gelu"`.
+        - eps: added to the length of the direction and to |s|.
+        - key: randomness of the initial mixture.
+        """
+        activation_named(activation)
+        self.field_type = field_type
+        self.activation = activation
+        self.eps = eps
+        self.mixing = {}
+        for representation, channels in field_type:
+            if not representation.is_scalar:
+                key, subkey = jr.split(key)
+                self.mixing[str(representation)] = normal(subkey, (channels, channels), deviation=channels**-0.5)
+
+    def __call__(self, image: MultiImage) -> MultiImage:
+        """Maps an image to one of the same type."""
+        blocks = {}
+        for representation in image.field_type.representations:
+            fields = block_features(image, representation)
+            if representation.is_scalar:
+                blocks[representation] = activation_named(self.activation)(fields)
+            else:
+                blocks[representation] = self._along_direction(fields, self.mixing[str(representation)])
+        return from_blocks(blocks, image)
+
+    def _along_direction(
+        self, fields: Float[Array, "*batch_grid channels size"], mixing: Float[Array, "channels channels"]
+    ) -> Float[Array, "*batch_grid channels size"]:
+        mixed = jnp.einsum("...cs,cd->...ds", fields, mixing.astype(fields.dtype), precision=jax.lax.Precision.HIGHEST)
+        square = squared_norm(mixed)
+        length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)  # a root with a gradient at 0
+        direction = (mixed / (length + self.eps)).astype(fields.dtype)
+        along = jnp.sum(fields * direction, axis=-1, keepdims=True)
+        factor = activation_named(self.activation)(along) / (jnp.abs(along) + self.eps)
+        return fields + (factor - 1) * along * direction
