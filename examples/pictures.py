@@ -22,7 +22,8 @@ def main() -> None:
         os.chdir(folder)
         exec(compile(code, str(PAGE), "exec"), {"__name__": "pictures"})
         for picture in sorted(Path(folder).glob("*.png")):
-            Image.open(picture).convert("RGB").quantize(kmeans=8, dither=Image.Dither.NONE).save(IMAGES / picture.name, optimize=True)
+            palette = Image.open(picture).convert("RGB").quantize(kmeans=8, dither=Image.Dither.NONE)
+            palette.save(IMAGES / picture.name, optimize=True)
             print(f"{IMAGES / picture.name}: {(IMAGES / picture.name).stat().st_size // 1000} kB")
         os.chdir(ROOT)
 

@@ -7,12 +7,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jaxtyping import Array, Float, PRNGKeyArray
+from scipy.linalg import block_diag
 
 from equifield import FieldType, MultiImage, SignedPermutation
 from equifield.boundary import BOUNDARIES, Boundary
@@ -28,9 +28,8 @@ Keys = Callable[[], PRNGKeyArray]
 Kernel = Float[Array, "*sizes in_features out_features"]
 FIELDS = FieldType.parse("scalar + vector")
 B2 = group_named("B2")
-few = settings(max_examples=20, deadline=None, derandomize=True, database=None)
-
-
+few = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+convolve = eqx.filter_jit(Stencil.convolve)
 Line = tuple[int, int, int, int, Boundary]
 
 
@@ -54,12 +53,8 @@ def pixel(image: MultiImage, index: list[int]) -> np.ndarray:
             if kind == "zero":
                 return np.zeros(image.array.shape[-1])
             if kind == "mirror":
-                blocks = [
-                    rho.matrix(SignedPermutation.flip(image.ndim, axis))
-                    for rho, channels in image.field_type
-                    for _ in range(channels)
-                ]
-                value = value @ jax.scipy.linalg.block_diag(*blocks)
+                flip = SignedPermutation.flip(image.ndim, axis)
+                value = value @ block_diag(*(rho.matrix(flip) for rho, n in image.field_type for _ in range(n)))
             i = {
                 "periodic": i % side,
                 "reflect": -i if i < 0 else 2 * (side - 1) - i,
@@ -76,19 +71,16 @@ def by_definition(stencil: Stencil, image: MultiImage, kernel: Kernel, grid: tup
     Places are counted in half pixels of the finer grid, from the centre.
     """
     weights, result = np.asarray(kernel), np.zeros((*grid, kernel.shape[-1]))
-    fine, coarse = (grid, image.grid) if stencil.transposed else (image.grid, grid)
     for target, tap in itertools.product(np.ndindex(*grid), np.ndindex(*stencil.sizes)):
         index = []
         for axis, (stride, dilation) in enumerate(zip(stencil.stride, stencil.dilation, strict=True)):
-            spacing = (1, stride) if stencil.transposed else (stride, 1)
-            place = spacing[0] * (2 * target[axis] - grid[axis] + 1) + dilation * (
-                2 * tap[axis] - stencil.sizes[axis] + 1
-            )
-            steps = place + spacing[1] * (image.grid[axis] - 1)
-            assert stencil.transposed or steps % 2 == 0, f"a tap lies between two pixels of {fine}, {coarse}"
-            if steps % (2 * spacing[1]):
-                break  # between two pixels of the coarse grid there is nothing
-            index.append(steps // (2 * spacing[1]))
+            out, into = (1, stride) if stencil.transposed else (stride, 1)
+            place = out * (2 * target[axis] - grid[axis] + 1) + dilation * (2 * tap[axis] - stencil.sizes[axis] + 1)
+            steps, between = divmod(place + into * (image.grid[axis] - 1), 2 * into)
+            assert stencil.transposed or not between, "a tap lies between two pixels"
+            if between:
+                break  # nothing lies between two pixels of the coarse grid
+            index.append(steps)
         else:
             result[target] += pixel(image, index) @ weights[tap]
     return result
@@ -96,8 +88,9 @@ def by_definition(stencil: Stencil, image: MultiImage, kernel: Kernel, grid: tup
 
 def example(stencil: Stencil, grid: tuple[int, ...], boundary: tuple[Boundary, ...]) -> tuple[MultiImage, Kernel]:
     """A random image and a random unconstrained kernel to three features."""
-    x = random_image(FIELDS, boundary, grid, dtype=jnp.float64, key=jr.key(1))
-    return x, jr.normal(jr.key(2), (*stencil.sizes, x.array.shape[-1], 3))
+    features, numbers = FIELDS.size(len(grid)), np.random.default_rng(0)
+    x = MultiImage(jnp.asarray(numbers.normal(size=(*grid, features))), FIELDS, boundary)
+    return x, jnp.asarray(numbers.normal(size=(*stencil.sizes, features, 3)))
 
 
 @few
@@ -107,19 +100,22 @@ def test_a_convolution_on_a_line_is_what_the_definition_says(line: Line, transpo
     stencil = Stencil((size,), (stride,), (dilation,), transposed)
     with jax.enable_x64(True):
         x, kernel = example(stencil, (side,), (kind,))
-        result = stencil.convolve(x, kernel, None, FieldType.parse("3x scalar"))
+        result = convolve(stencil, x, kernel, None, FieldType.parse("3x scalar"))
         np.testing.assert_allclose(result.array, by_definition(stencil, x, kernel, result.grid), atol=1e-12)
 
 
-@pytest.mark.parametrize("transposed", [False, True], ids=["strided", "transposed"])
-@pytest.mark.parametrize("boundary", [("mirror", "zero"), ("reflect", "mirror"), ("periodic", "replicate")], ids=str)
+@pytest.mark.parametrize(
+    ("boundary", "transposed"),
+    [(("mirror", "zero"), False), (("reflect", "mirror"), True), (("periodic", "mirror"), False)],
+    ids=str,
+)
 def test_a_convolution_in_the_plane_is_what_the_definition_says(
     boundary: tuple[Boundary, ...], transposed: bool
 ) -> None:
     stencil = Stencil((3, 2), (1, 2), (2, 1), transposed)
     with jax.enable_x64(True):
         x, kernel = example(stencil, (5, 4), boundary)
-        result = stencil.convolve(x, kernel, None, FieldType.parse("3x scalar"))
+        result = convolve(stencil, x, kernel, None, FieldType.parse("3x scalar"))
         assert result.grid == ((5, 8) if transposed else (5, 2))
         np.testing.assert_allclose(result.array, by_definition(stencil, x, kernel, result.grid), atol=1e-12)
 
@@ -129,12 +125,12 @@ def assert_adjoint(stencil: Stencil, grid: tuple[int, ...], boundary: tuple[Boun
     back = Stencil(stencil.sizes, stencil.stride, stencil.dilation, True)
     with jax.enable_x64(True):
         x, kernel = example(stencil, grid, boundary)
-        result = stencil.convolve(x, kernel, None, FieldType.parse("3x scalar"))
-        y = result.with_array(jr.normal(jr.key(3), result.array.shape))
-        adjoint = jnp.swapaxes(jnp.flip(kernel, range(len(grid))), -1, -2)
-        returned = back.convolve(y, adjoint, None, FIELDS)
+        result = convolve(stencil, x, kernel, None, FieldType.parse("3x scalar"))
+        y = result.with_array(jnp.asarray(np.random.default_rng(1).normal(size=result.array.shape)))
+        adjoint = np.swapaxes(np.flip(kernel, tuple(range(len(grid)))), -1, -2)
+        returned = convolve(back, y, jnp.asarray(adjoint), None, FIELDS)
         assert returned.grid == x.grid
-        np.testing.assert_allclose(jnp.vdot(result.array, y.array), jnp.vdot(x.array, returned.array), rtol=1e-11)
+        np.testing.assert_allclose(np.vdot(result.array, y.array), np.vdot(x.array, returned.array), rtol=1e-11)
 
 
 @few
@@ -159,7 +155,6 @@ LAWS: list[tuple[dict[str, Any], tuple[int, int], tuple[Boundary, Boundary]]] = 
     ({"kernel_size": 3, "stride": 2}, (3, 5), ("mirror", "replicate")),
     ({"kernel_size": 2}, (3, 4), ("reflect", "mirror")),
     ({"kernel_size": 4, "dilation": 2}, (8, 7), ("zero", "mirror")),
-    ({"kernel_size": 3, "dilation": 2}, (5, 4), ("mirror", "periodic")),
     ({"kernel_size": 2, "stride": 2, "transposed": True}, (2, 3), ("mirror", "periodic")),
     ({"kernel_size": 4, "stride": 2, "transposed": True}, (3, 2), ("reflect", "mirror")),
     ({"kernel_size": 3, "stride": 2, "transposed": True}, (2, 3), ("mirror", "zero")),
@@ -204,7 +199,7 @@ def test_keeping_every_second_output_on_an_even_side_would_break_the_law(getkey:
     every_second = eqx.filter_jit(lambda x: (y := conv(x)).with_array(y.array[..., ::2, :]))
     x = random_image(FIELDS, ("zero",), (6,), key=getkey())
     assert worst_error(every_second, x, group_named("B1")) > 0.1
-    with pytest.raises(ValueError, match="cannot lie symmetrically on the 6 pixels of grid axis 0.*work: 5 or 7"):
+    with pytest.raises(ValueError, match="cannot lie symmetrically on .*6 pixels of grid axis 0.*work: 5 or 7"):
         Conv(group_named("B1"), FIELDS, FIELDS, stride=2, key=getkey())(x)
 
 
@@ -221,9 +216,9 @@ def test_places_and_grids_that_break_the_law_are_refused(getkey: Keys) -> None:
         return Conv(B2, FIELDS, FIELDS, key=getkey(), **options)(image)
 
     torus = random_image(FIELDS, ("periodic", "periodic"), (4, 6), key=getkey())
-    with pytest.raises(ValueError, match="no symmetric place on grid axis 0, which is periodic"):
+    with pytest.raises(ValueError, match="no symmetric place on .*grid axis 0"):
         conv(torus, kernel_size=2)
-    with pytest.raises(ValueError, match="on the 4 pixels of grid axis 0.*Sides that work: 3 or 6"):
+    with pytest.raises(ValueError, match="4 pixels of grid axis 0.*Sides that work: 3 or 6"):
         conv(torus, stride=3)
     with pytest.raises(ValueError, match="the boundary 'mirror' continues for at most 1 pixels, but 2 are needed"):
         conv(random_image(FIELDS, ("mirror", "mirror"), (1, 4), key=getkey()), dilation=2)

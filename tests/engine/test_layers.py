@@ -21,9 +21,9 @@ from equifield.groups import hyperoctahedral, named_groups
 from equifield.multi_image import Boundary, random_image
 from equifield.nn import Conv
 from equifield.nn._stencil import Stencil
-from equifield.ops import act, translate
+from equifield.ops import translate
 from tests.engine.examples.example import Example, every_type
-from tests.engine.laws import assert_commutes, worst_error
+from tests.engine.laws import assert_commutes, numpy_act, worst_error
 
 Keys = Callable[[], PRNGKeyArray]
 modules = [
@@ -89,7 +89,7 @@ def test_a_layer_commutes_in_single_precision(kind: type, group: Group, getkey: 
     layer, x = build(kind, group, getkey()), image(kind, group, getkey())
     assert_commutes(layer, x, group, 1e-5)
     same = [g for g in group if (g.permute(x.grid), g.permute(x.boundary)) == (x.grid, x.boundary)]
-    symmetric = x.with_array(jnp.mean(jnp.stack([act(g, x).array for g in same]), axis=0))
+    symmetric = x.with_array(jnp.mean(jnp.stack([numpy_act(g, x).array for g in same]), axis=0))
     for special in (symmetric, x.with_array(jnp.ones_like(x.array)), x * 0.0):
         size = float(np.linalg.norm(layer(special).array) / np.linalg.norm(layer(x).array))
         assert worst_error(layer, special, group) * min(size, 1.0) <= 1e-5
@@ -151,8 +151,9 @@ def test_gradients_are_finite_at_random_zero_and_constant_fields(kind: type, get
 @every_layer
 def test_equal_configurations_have_equal_structure(kind: type) -> None:
     first, second = (EXAMPLES[kind].build(hyperoctahedral(2), jr.key(seed)) for seed in (0, 1))
-    structures = {str(jax.tree.structure(layer)) for layer in (first, second)}
-    assert len(structures) == 1
+    if not isinstance(first, eqx.Module):
+        pytest.skip("the example calls the layer in a function of its own")
+    assert bool(jax.tree.structure(first) == jax.tree.structure(second))  # type: ignore[operator]
 
 
 @every_layer

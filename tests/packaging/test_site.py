@@ -1,5 +1,6 @@
 """The documentation: it builds strictly, reaches no other host, and names every code and setting there is."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -59,3 +60,15 @@ def test_every_setting_is_explained_in_its_own_words(name: str) -> None:
 def test_no_setting_is_explained_that_does_not_exist() -> None:
     named = set(re.findall(r"^\| `EQUIFIELD_(\w+)` \|", (DOCS / "service.md").read_text(), re.MULTILINE))
     assert named == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("package", ["nn", "ops", "models", "operators", "planner", "train", "plot", "inference"])
+def test_the_reference_names_everything_that_is_exported(package: str) -> None:
+    module = importlib.import_module(f"equifield.{package}")
+    exported = {
+        name for name, value in vars(module).items() if str(getattr(value, "__module__", "")).startswith("equifield.")
+    }
+    pages = "\n".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    block = re.search(rf"^::: equifield\.{package}\n(?:    .*\n)*?      members: \[(.*)\]", pages, re.MULTILINE)
+    assert block is not None
+    assert exported <= set(block[1].split(", "))

@@ -105,4 +105,5 @@ def _parities(field_type: FieldType) -> tuple[Int[np.ndarray, " even"], Int[np.n
             )
         signs.append(np.tile(np.diag(matrix), channels))
     packed = np.concatenate(signs)
-    return np.flatnonzero(packed > 0), np.flatnonzero(packed < 0)
+    places = np.arange(len(packed), dtype=np.int32)
+    return places[packed > 0], places[packed < 0]

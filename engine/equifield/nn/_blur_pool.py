@@ -18,7 +18,7 @@ class BlurPool(eqx.Module):
     The low-pass filter along each axis is the mean over `stride` pixels taken three times: the binomial 1 3 3 1 for a
     stride of 2, nothing for a stride of 1. Its taps lie symmetrically around the middle of each cell of `stride`
     pixels, as reflections need, and it has a triple zero at every frequency that would be mistaken for a constant.
-    Constant fields stay constant where the boundary continues them. On a torus the mean of every component is
+    Constant fields stay constant where the boundary continues them so. On a torus the mean of every component is
     conserved. Zhang's strided convolution is a `Conv` without stride, an activation and a `BlurPool`.
     Commutes with every group that does not exchange axes of different strides.
     """

@@ -32,7 +32,7 @@ class Stencil:
     @classmethod
     def on(cls, group: Group, size: PerAxis, stride: PerAxis, dilation: PerAxis, transposed: bool) -> "Stencil":
         """One number for all axes, or one for each. **Raises** `ValueError` when the group mixes unequal axes."""
-        settings = []
+        settings: list[tuple[int, ...]] = []
         for name, setting in (("kernel_size", size), ("stride", stride), ("dilation", dilation)):
             per_axis = (setting,) * group.dimension if isinstance(setting, int) else setting
             if len(per_axis) != group.dimension or min(per_axis) < 1:
@@ -44,7 +44,8 @@ class Stencil:
                         f"numbers to the axes it exchanges, or use a group without it such as flips{group.dimension}."
                     )
             settings.append(per_axis)
-        return cls(*settings, transposed)
+        sizes, strides, dilations = settings
+        return cls(sizes, strides, dilations, transposed)
 
     @property
     def extents(self) -> tuple[int, ...]:
@@ -62,15 +63,15 @@ class Stencil:
             extent, stride = self.extents[axis], self.stride[axis]
             if (extent - stride) % 2 and kind == "periodic":
                 raise ValueError(
-                    f"A kernel of extent {extent} with stride {stride} has no symmetric place on grid axis {axis}, which "
-                    f"is periodic. Use an extent and a stride that are both odd or both even."
+                    f"A kernel of extent {extent} with stride {stride} has no symmetric place on the periodic grid "
+                    f"axis {axis}. Use an extent and a stride that are both odd or both even."
                 )
             least = extent - 2 * self.margin(axis)
             rest = (side - least) % stride
             if not self.transposed and (rest or side < least):
                 fits = sorted({max(side - rest, least), max(side - rest + stride, least)})
                 raise ValueError(
-                    f"A kernel of extent {extent} with stride {stride} cannot lie symmetrically on the {side} pixels of "
+                    f"A kernel of extent {extent} with stride {stride} cannot lie symmetrically on {side} pixels of "
                     f"grid axis {axis}: a reflection would give other outputs. Sides that work: "
                     f"{' or '.join(map(str, fits))}."
                 )

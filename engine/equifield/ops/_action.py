@@ -43,13 +43,13 @@ def act_by_index(group: Group, index: Int[Array, ""] | int, image: MultiImage) -
                 f"{image.grid} with boundaries {image.boundary}. Use `act` with one element at a time."
             )
     sides = np.array(image.grid, np.int32)
-    centred = 2 * np.stack(np.indices(image.grid, np.int32), axis=-1) - (sides - 1)
+    centred = 2 * np.moveaxis(np.indices(image.grid, np.int32), 0, -1) - (sides - 1)
     inverses = jnp.asarray(np.array([element.inverse().matrix for element in group], np.int32))[index]
     source = (centred @ inverses.T + sides - 1) // 2
     flat = source.reshape(-1, image.ndim) @ np.array([*np.cumprod(sides[:0:-1])[::-1], 1], np.int32)
     turns = [_turn(image.field_type, element) for element in group]
-    features = jnp.asarray(np.stack([source for source, _ in turns]))
-    signs = jnp.asarray(np.stack([sign for _, sign in turns]))
+    features = jnp.asarray(np.array([places for places, _ in turns]))
+    signs = jnp.asarray(np.array([factors for _, factors in turns]))
     pixels = image.array.reshape(*image.batch, -1, image.array.shape[-1])
     moved = jnp.take(jnp.take(pixels, flat, axis=-2), features[index], axis=-1)
     return image.with_array((moved * signs[index].astype(moved.dtype)).reshape(image.array.shape))

@@ -43,8 +43,8 @@ def _extend(
             before, after = (turn(ghost, image.field_type, flip) for ghost in (before, after))
         except ValueError as error:
             raise ValueError(
-                f"The boundary 'mirror' of grid axis {axis} reflects every field, but {error} Use another boundary, or a "
-                f"group with that reflection."
+                f"The boundary 'mirror' of grid axis {axis} reflects every field, but {error} Use another boundary, or "
+                f"a group with that reflection."
             ) from error
         array = jnp.concatenate((before, inside, after), axis=place)
     kept = slice(max(-low, 0), array.shape[place] - max(-high, 0))

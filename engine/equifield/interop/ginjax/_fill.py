@@ -28,6 +28,8 @@ ROUNDING = 1e-5
 def fill(network: M, leaves: Leaves) -> M:
     """The network with the parameters of a ginjax model: its layers lie in the same order as ginjax's.
 
+    Only the shapes of its own parameters matter.
+
     **Raises** `ValueError` when they do not fit, and for filters that the group does not leave as they are.
     """
     fillers: dict[type, Callable[[Any, Leaves], eqx.Module]] = {
@@ -59,14 +61,11 @@ def _conv(layer: BiasedConv, leaves: Leaves) -> BiasedConv:
     weights = {}
     for source in tensors(layer.conv.in_type):
         for target in tensors(layer.conv.out_type):
-            name = f"{source} -> {target}"
             if (source, target) in pairs:
                 mixing = _in_our_basis(layer, source, target, filters[pairs[source, target]])
-                weights[name] = np.einsum("mn,oin->mio", mixing, given[source, target])
-            elif name in layer.conv.filters.weights:
-                weights[name] = np.zeros(layer.conv.filters.weights[name].shape)
-    fresh = layer.conv.filters.weights
-    layer = eqx.tree_at(lambda layer: layer.conv.filters.weights, layer, _like(fresh, weights))
+                weights[f"{source} -> {target}"] = np.einsum("mn,oin->mio", mixing, given[source, target])
+    empty = layer.conv.filters.weights
+    layer = eqx.tree_at(lambda layer: layer.conv.filters.weights, layer, _like(empty, weights))
     if layer.bias is None:
         return layer
     layer = eqx.tree_at(lambda layer: layer.bias.weights, layer, _like(layer.bias.weights, bias))
@@ -109,7 +108,7 @@ def _in_our_basis(
     theirs = filters.reshape(len(filters), -1).astype(np.float64)
     mixing: Float[np.ndarray, "ours theirs"] = basis @ theirs.T
     rest = float(np.linalg.norm(theirs - mixing.T @ basis))
-    if rest > ROUNDING * float(np.linalg.norm(theirs)):
+    if not rest <= ROUNDING * float(np.linalg.norm(theirs)):
         raise ValueError(
             f"The stored filters from {source} to {target} are not invariant under {layer.filters.group}. Name the "
             f"group that they were made with, such as flips{layer.filters.group.dimension}."
@@ -143,6 +142,6 @@ def _neuron(layer: SignedVectorNeuron, leaves: Leaves) -> SignedVectorNeuron:
     return layer
 
 
-def _like(fresh: dict[str, Float[Array, "..."]], given: Arrays) -> dict[str, Float[Array, "..."]]:
-    """The given arrays in the precision of the fresh ones, which stay where nothing is given."""
-    return {name: jnp.asarray(given[name], array.dtype) if name in given else array for name, array in fresh.items()}
+def _like(empty: dict[str, Any], given: Arrays) -> dict[str, Float[Array, "..."]]:
+    """The given arrays in the precision of the empty places; zeros where nothing is given."""
+    return {name: jnp.asarray(given.get(name, np.zeros(place.shape)), place.dtype) for name, place in empty.items()}

@@ -79,11 +79,11 @@ def _read_array(file: BinaryIO, size: int, path: str | os.PathLike[str]) -> Floa
     try:
         version = np.lib.format.read_magic(file)
         shape, fortran_order, dtype = HEADERS[version](file, max_header_size=LONGEST_HEADER)
-    except (ValueError, KeyError) as error:
+    except Exception as error:  # whatever NumPy's parser stumbles over
         raise ValueError(f"{path} holds no readable array at byte {where}.") from error
     if dtype.kind != "f" or dtype.hasobject:
         raise ValueError(f"{path} holds an array of {dtype} at byte {where}; ginjax's parameters are floats.")
-    if min(shape, default=0) < 0:
+    if not all(0 <= side <= size for side in shape):
         raise ValueError(f"{path} holds an array of the impossible shape {shape} at byte {where}.")
     length = math.prod(shape) * dtype.itemsize
     if length > size - file.tell():

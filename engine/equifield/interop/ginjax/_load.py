@@ -1,13 +1,14 @@
 """Networks equal to those of ginjax."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.random as jr
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Float, PRNGKeyArray
 
 from ...field_type import FieldType
 from ...groups import Group, group_named
@@ -32,6 +33,9 @@ ARCHITECTURES: dict[str, type[Any]] = {
 def from_ginjax(model: Any, group: Group | None = None) -> Counterpart:
     """The network that gives what a `ResNet`, `DilResNet`, `UNet` or `ConvContract` of ginjax 0.1.8 gives.
 
+    That is, what it gives under `jit` or once it has been loaded, where JAX has sorted its types: ginjax adds fields in
+    the order of its dictionaries.
+
     **Arguments:**
 
     - model: the ginjax object; ginjax itself is not imported.
@@ -40,7 +44,7 @@ def from_ginjax(model: Any, group: Group | None = None) -> Counterpart:
     **Raises:** `ValueError` as `configuration`, and when its filters are not invariant under the group.
     """
     leaves = (np.asarray(leaf) for leaf in jax.tree.leaves(model) if isinstance(leaf, jax.Array | np.ndarray))
-    return fill(build(configuration(model, group), key=jr.key(0)), Leaves(leaves))
+    return _filled(configuration(model, group), leaves)
 
 
 def load_eqx(path: str | os.PathLike[str], config: Mapping[str, Any]) -> Counterpart:
@@ -55,7 +59,7 @@ def load_eqx(path: str | os.PathLike[str], config: Mapping[str, Any]) -> Counter
     **Raises:** `ValueError` for an unknown architecture or option, for a file that does not fit the configuration, and
     when its filters are not invariant under the group.
     """
-    return fill(build(config, key=jr.key(0)), Leaves(read_leaves(path)))
+    return _filled(config, read_leaves(path))
 
 
 def build(config: Mapping[str, Any], *, key: PRNGKeyArray) -> Counterpart:
@@ -67,9 +71,16 @@ def build(config: Mapping[str, Any], *, key: PRNGKeyArray) -> Counterpart:
     try:
         group = group_named(str(options.pop("group")))
         types = {
-            name: FieldType.parse(options.pop(name)) for name in ("in_type", "out_type", "hidden") if name in options
+            name: FieldType.parse(str(options.pop(name)))
+            for name in ("in_type", "out_type", "hidden")
+            if name in options
         }
         network: Counterpart = ARCHITECTURES[architecture](group, **types, **options, key=key)
     except (TypeError, KeyError) as error:
         raise ValueError(f"{architecture} cannot be built from {dict(config)}: {error}.") from error
     return network
+
+
+def _filled(config: Mapping[str, Any], arrays: Iterator[Float[np.ndarray, "..."]]) -> Counterpart:
+    empty: Counterpart = eqx.filter_eval_shape(build, config, key=jr.key(0))
+    return fill(empty, Leaves(arrays))
