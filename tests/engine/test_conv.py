@@ -265,11 +265,18 @@ def test_only_what_is_invariant_has_a_bias(getkey: Keys) -> None:
     assert Linear(B2, FIELDS, FIELDS, use_bias=False, key=getkey()).bias() is None
 
 
-@pytest.mark.parametrize("stride", [1, 3], ids=["dense", "strided"])
-def test_the_first_weights_keep_the_variance_of_every_type(stride: int, getkey: Keys) -> None:
+@pytest.mark.parametrize(
+    ("size", "stride", "transposed"),
+    [(3, 1, False), (3, 3, False), (2, 2, True)],
+    ids=["dense", "strided", "transposed"],
+)
+def test_the_first_weights_keep_the_variance_of_every_type(
+    size: int, stride: int, transposed: bool, getkey: Keys
+) -> None:
     fields = FieldType.parse("12x scalar + 12x pseudoscalar + 12x vector + 8x tensor(2)")
     x = random_image(fields, ("periodic", "periodic"), (6, 6), batch=(4,), key=getkey())
-    for _, field in eqx.filter_jit(Conv(B2, fields, fields, stride=stride, key=getkey()))(x).items():
+    conv = Conv(B2, fields, fields, kernel_size=size, stride=stride, transposed=transposed, key=getkey())
+    for _, field in eqx.filter_jit(conv)(x).items():
         assert 0.8 < float(np.std(np.asarray(field))) < 1.2
 
 

@@ -1,5 +1,7 @@
 """The equivariant convolution."""
 
+import math
+
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -60,7 +62,8 @@ class Conv(eqx.Module):
         self.in_type = in_type
         self.out_type = out_type
         self.stencil = Stencil.on(group, kernel_size, stride, dilation, transposed)
-        self.filters = Filters(group, in_type, out_type, sizes=self.stencil.sizes, key=key)
+        share = 1 / math.prod(self.stencil.stride) if transposed else 1.0
+        self.filters = Filters(group, in_type, out_type, sizes=self.stencil.sizes, share=share, key=key)
         self.constant = InvariantBias(group, out_type) if use_bias else None
 
     def kernel(self) -> Float[Array, "*sizes in_features out_features"]:

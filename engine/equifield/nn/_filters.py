@@ -29,9 +29,16 @@ class Filters(eqx.Module):
     sizes: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
-        self, group: Group, in_type: FieldType, out_type: FieldType, *, sizes: tuple[int, ...], key: PRNGKeyArray
+        self,
+        group: Group,
+        in_type: FieldType,
+        out_type: FieldType,
+        *,
+        sizes: tuple[int, ...],
+        share: float = 1.0,
+        key: PRNGKeyArray,
     ):
-        """Normal weights that keep the variance of unit normal input.
+        """Normal weights that keep the variance of unit normal input, of which each output sees this share of the taps.
 
         **Raises** `ValueError` for an output that no input can reach, and for sizes that the group does not preserve.
         """
@@ -48,7 +55,7 @@ class Filters(eqx.Module):
                     f"No {group}-equivariant filter of sizes {sizes} leads from any of {in_type} to {target}. Add an "
                     f"input representation, enlarge the kernel, or drop the output."
                 )
-            deviation = math.sqrt(target.size(group.dimension) / fan_in)
+            deviation = math.sqrt(target.size(group.dimension) / (fan_in * share))
             for source, in_channels in in_type:
                 if counts[source]:
                     key, subkey = jr.split(key)

@@ -19,9 +19,9 @@ class Stencil:
 
     The outputs lie symmetrically on the input grid, which is what reflections and rotations need. When extent and
     stride are both odd or both even, the axis is cut into cells of `stride` pixels with one output in the middle of
-    each: n pixels become n / stride. Otherwise the first and the last output lie where the kernel just fits at the
-    ends (with a half-width beyond them, for odd extents); that leaves no room on a torus. A transposed stencil goes
-    the other way.
+    each: n pixels become n / stride. Otherwise the first and the last output lie on the first and the last pixel, for
+    odd extents, or half a pixel inside of them, for even ones; a torus has no such ends. A transposed stencil goes the
+    other way.
     """
 
     sizes: tuple[int, ...]
