@@ -1,5 +1,6 @@
 """The law of every architecture, and its equal forms."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -43,8 +44,9 @@ Keys = Callable[[], PRNGKeyArray]
 Transform = Callable[[MultiImage], MultiImage]
 
 FIELDS = FieldType.parse("1x scalar + 1x vector")
-HIDDEN = FieldType.parse("2x scalar + 2x vector")
+HIDDEN = FieldType.parse("3x scalar + 3x vector")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+GROUPS = [group_named(name) for name in ("B1", "B2", "C4", "B3")]
 GRIDS = {1: (16,), 2: (8, 8), 3: (4, 4, 4)}
 B2 = hyperoctahedral(2)
 TORUS: tuple[Boundary, ...] = ("periodic", "periodic")
@@ -61,9 +63,11 @@ TWINS: dict[Any, Any] = {
     UNet: PlainUNet,
 }
 
+LAWS = [(kind, group) for kind in SMALL for group in GROUPS if kind in (ResNet, UNet) or group.name in ("B2", "B3")]
+"""ResNet and UNet have every kind of layer between them: the others need not be tried for every group."""
+
 every_architecture = pytest.mark.parametrize("architecture", SMALL, ids=lambda kind: kind.__name__)
-every_kind_of_layer = pytest.mark.parametrize("architecture", [ResNet, UNet], ids=lambda kind: kind.__name__)
-every_group = pytest.mark.parametrize("group", [group_named(name) for name in ("B1", "B2", "C4", "B3")], ids=str)
+every_group = pytest.mark.parametrize("group", GROUPS, ids=str)
 run = eqx.filter_jit(lambda network, image: network(image))
 gradient = eqx.filter_jit(eqx.filter_grad(lambda both: jnp.sum(both[0](both[1]).array ** 2)))
 
@@ -80,23 +84,24 @@ def kinds(image: MultiImage, group: Group) -> MultiImage:
     return stacked([image, image.with_array(symmetric), image.with_array(uniform)])
 
 
-def moved(image: MultiImage, shift: tuple[int, ...]) -> MultiImage:
+def moved(shift: tuple[int, ...], image: MultiImage) -> MultiImage:
     return image.with_array(jnp.asarray(np.roll(image.array, shift, image.grid_axes)))
 
 
 def transforms(network: AbstractNetwork, image: MultiImage, group: Group) -> list[list[Transform]]:
     """Every element of the group, and a step along every periodic axis, collected by the grids they give."""
-    collected = [[lambda x, g=g: numpy_act(g, x) for g in elements] for elements in alike(image, group)]
+    collected: list[list[Transform]]
+    collected = [[functools.partial(numpy_act, g) for g in elements] for elements in alike(image, group)]
     for axis, boundary in enumerate(image.boundary):
         step = tuple(network.translation_step * (a == axis) for a in range(image.ndim))
         if boundary == "periodic":
-            collected[0].append(lambda x, step=step: moved(x, step))
+            collected[0].append(functools.partial(moved, step))
     return collected
 
 
-def sizes(images: Any) -> np.ndarray:
+def sizes(images: Any) -> Any:
     """The norm of each image along the first batch axis."""
-    return np.linalg.norm(np.asarray(images, np.float64).reshape(len(images), -1), axis=1)
+    return np.sqrt(np.array([np.square(np.asarray(image, np.float64)).sum() for image in images]))
 
 
 def errors(network: AbstractNetwork, image: MultiImage, group: Group) -> np.ndarray:
@@ -117,12 +122,11 @@ def errors(network: AbstractNetwork, image: MultiImage, group: Group) -> np.ndar
 
 
 def torus(group: Group, dtype: str, key: PRNGKeyArray) -> MultiImage:
-    boundary: tuple[Boundary, ...] = ("periodic",) * group.dimension
+    boundary = TORUS[:1] * group.dimension
     return random_image(FIELDS, boundary, GRIDS[group.dimension], dtype=jnp.dtype(dtype), key=key)
 
 
-@every_architecture
-@every_group
+@pytest.mark.parametrize("architecture, group", LAWS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_a_network_commutes_with_every_element_and_with_translations(
     architecture: Any, group: Group, getkey: Keys
 ) -> None:
@@ -130,12 +134,11 @@ def test_a_network_commutes_with_every_element_and_with_translations(
     assert errors(small(architecture, group, getkey()), image, group).max() <= 1e-5
 
 
-@every_kind_of_layer
 @every_group
-def test_a_network_commutes_in_double_precision(architecture: Any, group: Group, getkey: Keys) -> None:
+def test_a_network_of_every_kind_of_layer_commutes_in_double_precision(group: Group, getkey: Keys) -> None:
     with jax.enable_x64(True):
         image = stacked([torus(group, "float64", getkey())])
-        assert errors(small(architecture, group, getkey()), image, group).max() <= 1e-12
+        assert errors(small(UNet, group, getkey()), image, group).max() <= 1e-12
 
 
 @every_architecture
@@ -159,7 +162,7 @@ def test_a_deep_network_neither_grows_nor_magnifies_rounding_errors(getkey: Keys
 def test_a_unet_does_not_commute_with_every_translation(getkey: Keys) -> None:
     network = small(UNet, B2, getkey())
     image = random_image(FIELDS, TORUS, (8, 8), batch=(3,), key=getkey())
-    broken = run(network, moved(image, (1, 0))).array - moved(run(network, image), (1, 0)).array
+    broken = run(network, moved((1, 0), image)).array - moved((1, 0), run(network, image)).array
     assert (sizes(broken) > 1e-2 * sizes(image.array)).all()
 
 
@@ -178,7 +181,11 @@ def test_a_twin_has_as_many_features_in_every_layer(architecture: Any, getkey: K
         found: list[tuple[int, ...]] = []
 
         def watched(layer: Any) -> Any:
-            return (lambda image: found.append(image.array.shape) or layer(image)) if is_conv(layer) else layer
+            def watch(image: MultiImage) -> Any:
+                found.append(image.array.shape)
+                return layer(image)
+
+            return watch if is_conv(layer) else layer
 
         spied = jax.tree.map(watched, network, is_leaf=is_conv)
         eqx.filter_eval_shape(spied, image)
@@ -191,9 +198,8 @@ def test_a_twin_has_as_many_features_in_every_layer(architecture: Any, getkey: K
     assert len(features(twin)) >= 3
 
 
-@every_kind_of_layer
-def test_the_folded_and_the_compiled_network_are_equal_to_it(architecture: Any, getkey: Keys) -> None:
-    network = small(architecture, B2, getkey())
+def test_the_folded_and_the_compiled_network_are_equal_to_it(getkey: Keys) -> None:
+    network = small(UNet, B2, getkey())
     image = random_image(FIELDS, TORUS, (8, 8), batch=(3,), key=getkey())
     expected = run(network, image).array
     folded = fold(network)
@@ -208,16 +214,15 @@ def is_conv(node: object) -> bool:
     return isinstance(node, equifield.nn.Conv)
 
 
-@every_kind_of_layer
-def test_images_of_a_batch_do_not_see_each_other(architecture: Any, getkey: Keys) -> None:
-    network = small(architecture, B2, getkey())
+def test_images_of_a_batch_do_not_see_each_other(getkey: Keys) -> None:
+    network = small(UNet, B2, getkey())
     image = random_image(FIELDS, TORUS, (8, 8), batch=(3,), key=getkey())
     one_by_one = eqx.filter_jit(eqx.filter_vmap(network))(image)
     np.testing.assert_allclose(run(network, image).array, one_by_one.array, atol=1e-5)
 
 
 @every_architecture
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_network_keeps_the_precision(architecture: Any, dtype: str, getkey: Keys) -> None:
     network = small(architecture, B2, getkey())
     shape = jax.ShapeDtypeStruct((8, 8, 3), dtype)  # type: ignore[no-untyped-call]
@@ -225,9 +230,8 @@ def test_a_network_keeps_the_precision(architecture: Any, dtype: str, getkey: Ke
     assert (output.shape, output.dtype) == (shape.shape, shape.dtype)
 
 
-@every_kind_of_layer
-def test_gradients_are_finite_on_random_zero_and_uniform_fields(architecture: Any, getkey: Keys) -> None:
-    network = small(architecture, B2, getkey())
+def test_gradients_are_finite_on_random_zero_and_uniform_fields(getkey: Keys) -> None:
+    network = small(ResNet, B2, getkey())
     image = kinds(random_image(FIELDS, TORUS, (8, 8), key=getkey()), B2)
     image = image.with_array(image.array.at[1].set(0.0))
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient((network, image))))
@@ -236,7 +240,7 @@ def test_gradients_are_finite_on_random_zero_and_uniform_fields(architecture: An
 @every_architecture
 def test_networks_of_one_configuration_share_one_program(architecture: Any, getkey: Keys) -> None:
     first, second = (small(architecture, B2, getkey()) for _ in range(2))
-    assert jax.tree.structure(first) == jax.tree.structure(second)
+    assert jax.tree.structure(first) == jax.tree.structure(second)  # type: ignore[operator]
     assert not eqx.tree_equal(first, second)
 
 
@@ -264,7 +268,7 @@ def test_weight_decay_leaves_the_span_of_the_filters(getkey: Keys) -> None:
 
 @every_architecture
 def test_every_option_changes_the_network(architecture: Any, getkey: Keys) -> None:
-    options = {"kernel_size": 1, "activation": "tanh", "norm_groups": 2, "use_bias": False}
+    options = {"kernel_size": 1, "activation": "tanh", "norm_groups": 3, "use_bias": False}
     key, image = getkey(), random_image(FIELDS, TORUS, (8, 8), key=getkey())
     structures = {jax.tree.structure(small(architecture, B2, key))}
     for name, value in options.items():
@@ -348,10 +352,11 @@ def test_any_grid_extends_what_a_reflection_allows(getkey: Keys) -> None:
     assert len(np.unique(network(image)[scalar])) == 2 * 3
     mixed = random_image(FIELDS, ("periodic", "zero"), (8, 6), batch=(1,), key=getkey())
     assert errors(network, mixed, flips(2)).max() <= 1e-5
-    for boundary, grid, reason in (
+    refused: list[tuple[tuple[Boundary, ...], tuple[int, ...], str]] = [
         (("periodic", "zero"), (6, 8), "axis 0 of 6 pixels .* periodic, .* Sides that work: 4 or 8"),
         (("periodic", "zero"), (8, 7), "axis 1 of 7 pixels .* odd number .* Sides that work: 6 or 8"),
-    ):
+    ]
+    for boundary, grid, reason in refused:
         with pytest.raises(ValueError, match=reason):
             network(random_image(FIELDS, boundary, grid, key=getkey()))
 
@@ -371,6 +376,7 @@ def test_every_exported_architecture_can_be_built_from_a_manifest() -> None:
     assert exported == {"AbstractNetwork", *ARCHITECTURES}
     for name in ARCHITECTURES:
         group, config = CONFIGURATIONS.get(name, ("B2", {"hidden": str(HIDDEN), "kernel_size": [3, 3]}))
+        config = config | ({"num_blocks": 1} if name.endswith("ResNet") else {})
         build = eqx.Partial(build_model, name, config, group_named(group), FIELDS, FIELDS)
         image = random_image(FIELDS, TORUS, (16, 5 if name == "Climate1D" else 16), key=jr.key(1))
         output = eqx.filter_eval_shape(lambda image, build=build: build(key=jr.key(0))(image), image)

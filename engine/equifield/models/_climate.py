@@ -74,7 +74,7 @@ class Climate1D(AbstractNetwork):
     ) -> Float[Array, "*batch longitude latitude features"]:
         even, odd = _parities(self.out_type)
         blocks = jnp.split(array, [len(even) * self.latitudes], axis=-1)
-        blocks = [block.reshape(*block.shape[:-1], self.latitudes, -1) for block in blocks if block.size]
+        blocks = [block.reshape(*block.shape[:-1], self.latitudes, -1) for block in blocks if block.shape[-1]]
         return jnp.concatenate(blocks, axis=-1)[..., np.argsort(np.concatenate((even, odd)))]
 
 
