@@ -15,8 +15,8 @@ from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
 from ..nn import Conv, GroupNorm, VectorNeuron, activation_named
+from ..nn._stencil import PerAxis as PerAxis
 
-PerAxis = int | tuple[int, ...]
 Layer = Callable[[MultiImage], MultiImage]
 
 EPS = 1.0

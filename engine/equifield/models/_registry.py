@@ -86,9 +86,10 @@ def build_model(
 def _wrapped(
     network: Mapping[str, Any], group: Group, in_type: FieldType, out_type: FieldType, key: PRNGKeyArray
 ) -> AbstractNetwork:
-    if not isinstance(network, Mapping) or network.keys() != {"name", "config"}:
-        raise ValueError(f"A network inside another is given by its `name` and `config`, not by {network}.")
-    return _build(_NETWORKS, network["name"], network["config"], group, in_type, out_type, key)
+    match network:
+        case {"name": str(name), "config": dict(config)}:
+            return _build(_NETWORKS, name, config, group, in_type, out_type, key)
+    raise ValueError(f"A network inside another is given by its `name` and `config`, not by {network}.")
 
 
 def _build(
