@@ -14,3 +14,10 @@ Boundary = Literal["periodic", "zero", "reflect", "replicate", "mirror"]
 """
 
 BOUNDARIES: tuple[Boundary, ...] = get_args(Boundary)
+
+
+def check_boundary(boundary: tuple[str, ...]) -> None:
+    """**Raises** `ValueError` unless there is a boundary of each name."""
+    for kind in boundary:
+        if kind not in BOUNDARIES:
+            raise ValueError(f"A boundary is one of {BOUNDARIES}, not {kind!r}.")

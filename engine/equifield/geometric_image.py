@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from . import ops
-from .boundary import BOUNDARIES, Boundary
+from .boundary import Boundary, check_boundary
 from .groups import Group, SignedPermutation
 from .metric import Metric, lower_all, lower_index, raise_all, raise_index
 from .multi_image import MultiImage
@@ -36,9 +36,7 @@ class GeometricImage(eqx.Module):
                 f"`GeometricImage` of a {representation} on {len(boundary)} axes needs an array of shape (*leading, "
                 f"*grid{''.join(f', {side}' for side in value)}), not {array.shape}."
             )
-        for kind in boundary:
-            if kind not in BOUNDARIES:
-                raise ValueError(f"A boundary is one of {BOUNDARIES}, not {kind!r}.")
+        check_boundary(boundary)
         self.array = array
         self.representation = representation
         self.boundary = boundary

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ._random import normal
-from .boundary import BOUNDARIES
 from .boundary import Boundary as Boundary
+from .boundary import check_boundary
 from .field_type import FieldType
 from .representations import Representation
 
@@ -38,9 +38,7 @@ class MultiImage(eqx.Module):
                 f"`MultiImage` of type {field_type} on {len(boundary)} axes needs an array of shape "
                 f"(*batch, *grid, {features}), not {array.shape}."
             )
-        for kind in boundary:
-            if kind not in BOUNDARIES:
-                raise ValueError(f"A boundary is one of {BOUNDARIES}, not {kind!r}.")
+        check_boundary(boundary)
         self.array = array
         self.field_type = field_type
         self.boundary = boundary
@@ -152,3 +150,13 @@ def block_features(image: MultiImage, representation: Representation) -> Float[A
     field = image[representation]
     keep = field.ndim - len(representation.shape(image.ndim))
     return field.reshape(*field.shape[:keep], math.prod(field.shape[keep:]))
+
+
+def from_block_features(
+    blocks: Mapping[Representation, Float[Array, "*batch_grid channels size"]], like: MultiImage
+) -> MultiImage:
+    """The inverse of `block_features`: an image with the boundaries and the precision of `like`."""
+    field_type = FieldType({representation: block.shape[-2] for representation, block in blocks.items()})
+    ordered = (blocks[representation] for representation in field_type.representations)
+    packed = [block.reshape(*block.shape[:-2], -1) for block in ordered]
+    return MultiImage(jnp.concatenate(packed, axis=-1).astype(like.array.dtype), field_type, like.boundary)

@@ -47,6 +47,12 @@ def matrices(representation: Representation, group: Group) -> Float[np.ndarray, 
     return np.stack([representation.matrix(element) for element in group])
 
 
+@functools.cache
+def is_permuted(representation: Representation, group: Group) -> bool:
+    """Whether the group only permutes the components of a value, and never changes a sign."""
+    return bool((matrices(representation, group) >= 0).all())
+
+
 @dataclass(frozen=True)
 class Tensor(Representation):
     """Tensors of order k and parity p: rho(g) = det(g)^p g (x) ... (x) g, with k factors.

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from .multi_image import MultiImage, block_features
+from .multi_image import MultiImage, block_features, from_block_features
 from .ops import concatenate
 
 Model = Callable[[MultiImage], MultiImage]
@@ -58,12 +58,11 @@ def model_input(history: MultiImage, constants: MultiImage | None = None) -> Mul
     **Raises:** `ValueError` for a history without a time axis, and for constants on another grid, boundary or batch.
     """
     batch = _batch_of(history)
-    blocks = []
+    blocks = {}
     for representation in history.field_type.representations:
         fields = jnp.moveaxis(block_features(history, representation), 0, -2)
-        blocks.append(fields.reshape(*batch, *history.grid, -1))
-    past = history.field_type.scaled(history.batch[0])
-    states = MultiImage(jnp.concatenate(blocks, axis=-1), past, history.boundary)
+        blocks[representation] = fields.reshape(*batch, *history.grid, -1, fields.shape[-1])
+    states = from_block_features(blocks, history)
     if constants is None:
         return states
     if constants.batch != batch[len(batch) - len(constants.batch) :]:
@@ -230,9 +229,9 @@ def _steps_of(output: MultiImage, history: MultiImage) -> MultiImage:
             f"A model in a rollout keeps batch, grid, boundary and precision: it took states of {needed[0][1:]} "
             f"{needed[1]} {needed[2]} and gave {made[0]} {made[1]} {made[2]}."
         )
-    blocks = []
+    blocks = {}
     for representation, channels in state:
         fields = block_features(output, representation)
-        fields = jnp.moveaxis(fields.reshape(*fields.shape[:-2], channels, future, fields.shape[-1]), -2, 0)
-        blocks.append(fields.reshape(*fields.shape[:-2], -1))
-    return history.with_array(jnp.concatenate(blocks, axis=-1))
+        fields = fields.reshape(*fields.shape[:-2], channels, future, fields.shape[-1])
+        blocks[representation] = jnp.moveaxis(fields, -2, 0)
+    return from_block_features(blocks, history)

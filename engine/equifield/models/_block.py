@@ -15,7 +15,8 @@ from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
 from ..nn import Conv, GroupNorm, VectorNeuron, activation_named
-from ..nn._stencil import PerAxis as PerAxis
+from ..ops._per_axis import PerAxis
+from ._network import AbstractNetwork
 
 Layer = Callable[[MultiImage], MultiImage]
 
@@ -107,6 +108,17 @@ class Recipe:
 def in_series(layers: Iterable[Layer], image: MultiImage) -> MultiImage:
     """The layers applied one after the other."""
     return functools.reduce(lambda image, layer: layer(image), layers, image)
+
+
+def check_halvings(network: AbstractNetwork, image: MultiImage) -> None:
+    """**Raises** `ValueError` for a side that cannot be halved as often as a U-Net does, with sides that can."""
+    step = network.translation_step
+    if any(side % step for side in image.grid):
+        fits = [f"{side // step * step or step} or {(side // step + 1) * step}" for side in image.grid]
+        raise ValueError(
+            f"`{type(network).__name__}` halves the grid {int(math.log2(step))} times and needs sides that are "
+            f"multiples of {step}, but the grid is {image.grid}. Sides that work: {' x '.join(fits)}."
+        )
 
 
 def at_least_one(network: eqx.Module, **counts: int) -> None:

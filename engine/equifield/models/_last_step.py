@@ -1,12 +1,11 @@
 """The persistence forecast."""
 
 import equinox as eqx
-import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from ..field_type import FieldType
 from ..groups import Group
-from ..multi_image import MultiImage, block_features
+from ..multi_image import MultiImage, block_features, from_block_features
 from ..nn._check import check_type
 from ._network import AbstractNetwork
 
@@ -62,9 +61,8 @@ class LastStep(AbstractNetwork):
     def __call__(self, image: MultiImage) -> MultiImage:
         """Maps `(*batch, *grid)` fields of `in_type` to fields of `out_type` on the same grid."""
         check_type(self, image, self.in_type, self.group)
-        blocks = []
+        blocks = {}
         for representation, channels in self.out_type:
             fields = block_features(image, representation)
-            last = fields[..., self.past_steps - 1 : channels * self.past_steps : self.past_steps, :]
-            blocks.append(last.reshape(*last.shape[:-2], -1))
-        return MultiImage(jnp.concatenate(blocks, axis=-1), self.out_type, image.boundary)
+            blocks[representation] = fields[..., self.past_steps - 1 : channels * self.past_steps : self.past_steps, :]
+        return from_block_features(blocks, image)

@@ -7,7 +7,8 @@ from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
 from ..nn import Conv
-from ._block import ConvBlock, PerAxis, Recipe, at_least_one, in_series
+from ..ops._per_axis import PerAxis
+from ._block import ConvBlock, Recipe, at_least_one, in_series
 from ._network import AbstractNetwork
 
 

@@ -8,7 +8,8 @@ from ..groups import Group
 from ..multi_image import MultiImage
 from ..nn import Conv, Linear, MaxNormPool
 from ..ops import concatenate
-from ._block import ConvBlock, PerAxis, Recipe, at_least_one, in_series
+from ..ops._per_axis import PerAxis
+from ._block import ConvBlock, Recipe, at_least_one, check_halvings, in_series
 from ._network import AbstractNetwork
 
 
@@ -93,7 +94,7 @@ class UNet(AbstractNetwork):
 
         **Raises:** `ValueError` when a side is not a multiple of `translation_step`, with the sides that are.
         """
-        self._check(image)
+        check_halvings(self, image)
         image = self.lift(image)
         bridges = []
         for encoder, widen in zip(self.encoders, self.wideners, strict=True):
@@ -104,12 +105,3 @@ class UNet(AbstractNetwork):
             image = merge(concatenate(bridges.pop(), refine(image)))
             image = image + in_series(decoder, image)
         return self.project(image)
-
-    def _check(self, image: MultiImage) -> None:
-        step = self.translation_step
-        if any(side % step for side in image.grid):
-            fits = [f"{side // step * step or step} or {(side // step + 1) * step}" for side in image.grid]
-            raise ValueError(
-                f"`UNet` halves the grid {len(self.encoders)} times and needs sides that are multiples of {step}, "
-                f"but the grid is {image.grid}. Sides that work: {' x '.join(fits)}."
-            )

@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..field_type import FieldType
 from ..multi_image import MultiImage
-from ._blocks import channel_of_feature
+from ..ops import channel_of_feature
 from ._check import check_type
 from ._normalise import Affine, check_eps, exact_mean, pooled, precise, rescale
 

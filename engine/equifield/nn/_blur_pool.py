@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 
 from ..multi_image import MultiImage
 from ..ops import average_pool, pad
-from ._per_axis import check_positive, per_axis
-from ._stencil import PerAxis
+from ..ops._per_axis import PerAxis, per_axis
+from ._per_axis import check_positive
 
 
 class BlurPool(eqx.Module):

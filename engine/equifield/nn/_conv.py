@@ -8,9 +8,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
+from ..ops._per_axis import PerAxis
 from ._check import check_type
 from ._filters import Filters, InvariantBias
-from ._stencil import PerAxis, Stencil
+from ._stencil import Stencil
 
 
 class Conv(eqx.Module):

@@ -6,7 +6,7 @@ import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
 from ..multi_image import MultiImage
-from ._blocks import channel_of_feature
+from ..ops import channel_of_feature
 
 
 class Dropout(eqx.Module):

@@ -5,10 +5,9 @@ import jax
 from jaxtyping import Array
 
 from ..field_type import FieldType
-from ..multi_image import MultiImage, block_features
+from ..multi_image import MultiImage, block_features, from_block_features
 from ..representations import Representation, scalar
 from ._activations import Activation
-from ._blocks import from_blocks
 from ._check import check_type
 
 
@@ -55,4 +54,4 @@ class Gated(eqx.Module):
                 gates = self.gate(scalars[..., start : start + channels, :])
                 blocks[representation] = gates * block_features(image, representation)
                 start += channels
-        return from_blocks(blocks, image)
+        return from_block_features(blocks, image)

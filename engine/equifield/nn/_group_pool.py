@@ -1,17 +1,13 @@
 """From fields that the group turns to fields that it leaves alone."""
 
-import functools
-
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
 
 from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage, block_features
-from ..ops import squared_norm
-from ..representations import Representation, matrices, scalar
+from ..ops import root, squared_norm
+from ..representations import is_permuted, scalar
 from ._check import check_type
 
 
@@ -47,17 +43,7 @@ class GroupPool(eqx.Module):
         invariants = []
         for representation in self.in_type.representations:
             fields = block_features(image, representation)
-            permuted = _is_permuted(representation, self.group)
-            invariants.append(jnp.max(fields, axis=-1) if permuted else _norm(fields))
+            permuted = is_permuted(representation, self.group)
+            largest_or_norm = jnp.max(fields, axis=-1) if permuted else root(squared_norm(fields)[..., 0])
+            invariants.append(largest_or_norm.astype(fields.dtype))
         return MultiImage(jnp.concatenate(invariants, axis=-1), self.out_type, image.boundary)
-
-
-@functools.cache
-def _is_permuted(representation: Representation, group: Group) -> bool:
-    return bool(np.all(matrices(representation, group) >= 0))
-
-
-def _norm(fields: Float[Array, "... channels size"]) -> Float[Array, "... channels"]:
-    squared = squared_norm(fields)[..., 0]
-    positive = squared > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0).astype(fields.dtype)

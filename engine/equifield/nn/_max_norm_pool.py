@@ -4,8 +4,8 @@ import equinox as eqx
 
 from ..multi_image import MultiImage
 from ..ops import max_norm_pool
+from ..ops._per_axis import PerAxis
 from ._per_axis import check_positive
-from ._stencil import PerAxis
 
 
 class MaxNormPool(eqx.Module):

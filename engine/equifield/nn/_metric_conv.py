@@ -7,9 +7,9 @@ from ..field_type import FieldType
 from ..groups import Group
 from ..metric import Metric, lower_all, lowered, raise_to
 from ..multi_image import MultiImage
+from ..ops._per_axis import PerAxis
 from ._check import check_type
 from ._conv import Conv
-from ._stencil import PerAxis
 
 
 class MetricConv(eqx.Module):

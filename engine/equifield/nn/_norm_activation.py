@@ -6,10 +6,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..field_type import FieldType
-from ..multi_image import MultiImage, block_features
+from ..multi_image import MultiImage, block_features, from_block_features
 from ..ops import squared_norm
 from ._activations import Activation
-from ._blocks import from_blocks
 from ._check import check_type
 
 
@@ -58,4 +57,4 @@ class NormActivation(eqx.Module):
                 length = jnp.sqrt(squared_norm(fields) + self.eps)
                 bias = self.bias[str(representation)].astype(length.dtype)[:, None]
                 blocks[representation] = fields * (self.activation(length + bias) / length)
-        return from_blocks(blocks, image)
+        return from_block_features(blocks, image)

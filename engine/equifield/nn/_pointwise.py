@@ -6,7 +6,7 @@ import jax
 from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
-from ..representations import matrices
+from ..representations import is_permuted
 from ._activations import Activation
 from ._check import check_type
 
@@ -31,7 +31,7 @@ class Pointwise(eqx.Module):
 
         **Raises:** `ValueError` when an element of the group changes the sign of a component.
         """
-        signed = [str(rho) for rho in field_type.representations if (matrices(rho, group) < 0).any()]
+        signed = [str(rho) for rho in field_type.representations if not is_permuted(rho, group)]
         if signed:
             raise ValueError(
                 f"`Pointwise` needs components that {group} only permutes, but signs change in {', '.join(signed)}. "

@@ -9,8 +9,7 @@ from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
 from ..ops import pad
-
-PerAxis = int | tuple[int, ...]
+from ..ops._per_axis import PerAxis
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ..field_type import FieldType
 from ..groups import Group, SignedPermutation
 from ..kernels import Pixels, basis_dimension
-from ..multi_image import MultiImage, block_features
+from ..multi_image import MultiImage, block_features, from_block_features
 from ..representations import Representation
-from ._blocks import from_blocks
 from ._check import check_type
 from ._linear import Linear
 
@@ -92,7 +91,7 @@ class TensorProduct(eqx.Module):
                 u = block_features(left, first)[..., :channels, :, None]
                 v = block_features(right, second)[..., :channels, None, :]
                 blocks[product] = (u * v).reshape(*u.shape[:-2], -1)
-        return self.contraction(from_blocks(blocks, image))
+        return self.contraction(from_block_features(blocks, image))
 
 
 def _useful_products(group: Group, in_type: FieldType, out_type: FieldType) -> FieldType:

@@ -8,10 +8,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._random import normal
 from ..field_type import FieldType
-from ..multi_image import MultiImage, block_features
+from ..multi_image import MultiImage, block_features, from_block_features
 from ..ops import squared_norm
 from ._activations import Activation
-from ._blocks import from_blocks
 from ._check import check_type
 
 
@@ -67,7 +66,7 @@ class VectorNeuron(eqx.Module):
                 blocks[representation] = self.activation(fields)
             else:
                 blocks[representation] = self._along_direction(fields, self.mixing[str(representation)])
-        return from_blocks(blocks, image)
+        return from_block_features(blocks, image)
 
     def _along_direction(
         self, fields: Float[Array, "*batch_grid channels size"], mixing: Float[Array, "channels channels"]

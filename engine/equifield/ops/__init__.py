@@ -16,8 +16,10 @@ from ._algebra import product_type as product_type
 from ._algebra import tensor_product as tensor_product
 from ._algebra import transpose_axes as transpose_axes
 from ._channels import channel_norms as channel_norms
+from ._channels import channel_of_feature as channel_of_feature
 from ._channels import concatenate as concatenate
 from ._channels import field_labels as field_labels
+from ._channels import root as root
 from ._channels import split as split
 from ._channels import squared_norm as squared_norm
 from ._convolution import convolve as convolve

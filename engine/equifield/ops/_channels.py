@@ -2,16 +2,22 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..field_type import FieldType
-from ..multi_image import MultiImage, block_features
+from ..multi_image import MultiImage, block_features, from_block_features
 
 
 def squared_norm(fields: Float[Array, "... channels size"]) -> Float[Array, "... channels 1"]:
     """The squared Euclidean norm of each flattened value, in at least float32: squares overflow early in float16."""
     precise = fields.astype(jnp.promote_types(fields.dtype, jnp.float32))
     return jnp.sum(jnp.square(precise), axis=-1, keepdims=True)
+
+
+def root(square: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The square root, with gradient zero at zero, where it would be infinite."""
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
 
 
 def concatenate(*images: MultiImage) -> MultiImage:
@@ -43,14 +49,19 @@ def split(image: MultiImage, *field_types: FieldType) -> tuple[MultiImage, ...]:
     taken = dict.fromkeys(total.representations, 0)
     parts = []
     for field_type in field_types:
-        blocks = []
+        blocks = {}
         for representation, channels in field_type:
             start = taken[representation]
             taken[representation] += channels
-            fields = block_features(image, representation)[..., start : start + channels, :]
-            blocks.append(fields.reshape(*fields.shape[:-2], -1))
-        parts.append(MultiImage(jnp.concatenate(blocks, axis=-1), field_type, image.boundary))
+            blocks[representation] = block_features(image, representation)[..., start : start + channels, :]
+        parts.append(from_block_features(blocks, image))
     return tuple(parts)
+
+
+def channel_of_feature(field_type: FieldType, ndim: int) -> Int[np.ndarray, " features"]:
+    """The channel, counted over all representations, that each packed feature is a component of."""
+    sizes = [representation.size(ndim) for representation, channels in field_type for _ in range(channels)]
+    return np.repeat(np.arange(len(sizes)), sizes)
 
 
 def field_labels(field_type: FieldType) -> list[str]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..multi_image import MultiImage, block_features
-from ..ops import squared_norm
+from ..ops import root, squared_norm
 
 EPS = 1e-5
 """Added to a target's mean square before dividing: a field that vanishes gives a large error, not NaN."""
@@ -32,14 +32,14 @@ def normalised_smse(prediction: MultiImage, target: MultiImage) -> Float[Array, 
 
 def nrmse_per_pixel(prediction: MultiImage, target: MultiImage) -> Float[Array, "*batch"]:
     """The mean over channels and pixels of ||prediction - target|| / ||target||, pixel by pixel."""
-    return _mean_over_grid(_root(_pixel_ratios(prediction, target)), target).mean(axis=-1)
+    return _mean_over_grid(root(_pixel_ratios(prediction, target)), target).mean(axis=-1)
 
 
 def nrmse(prediction: MultiImage, target: MultiImage) -> Float[Array, "*batch"]:
     """The mean over channels of ||prediction - target|| / ||target||, each norm taken over the whole grid."""
     errors = _mean_over_grid(_squared_norms(prediction - target), target)
     sizes = _mean_over_grid(_squared_norms(target), target)
-    return jnp.mean(_root(errors / (sizes + EPS)), axis=-1)
+    return jnp.mean(root(errors / (sizes + EPS)), axis=-1)
 
 
 def _squared_norms(image: MultiImage) -> Float[Array, "*batch_grid channels"]:
@@ -53,9 +53,3 @@ def _pixel_ratios(prediction: MultiImage, target: MultiImage) -> Float[Array, "*
 
 def _mean_over_grid(values: Float[Array, "*batch_grid channels"], image: MultiImage) -> Float[Array, "*batch channels"]:
     return jnp.mean(values, axis=image.grid_axes)
-
-
-def _root(square: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The square root, with gradient zero where nothing is wrong: there it would be infinite."""
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)

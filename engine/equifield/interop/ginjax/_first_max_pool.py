@@ -1,13 +1,11 @@
 """ginjax's max pooling."""
 
-import itertools
-
 import equinox as eqx
 import jax.numpy as jnp
 
-from ...multi_image import MultiImage, block_features
-from ...nn._blocks import from_blocks
+from ...multi_image import MultiImage, block_features, from_block_features
 from ...ops import squared_norm
+from ...ops._pooling import windows
 
 
 class FirstMaxPool(eqx.Module):
@@ -21,15 +19,9 @@ class FirstMaxPool(eqx.Module):
         """Maps a grid to one that is twice coarser. **Raises** `ValueError` for odd sides."""
         if any(side % 2 for side in image.grid):
             raise ValueError(f"Pooling windows of 2 pixels need even sides, but the grid is {image.grid}.")
-        blocks = {}
+        pixels, gathered, blocks = len(image.batch), windows(image, 2), {}
         for representation in image.field_type.representations:
-            fields = block_features(image, representation)
-            windows = jnp.stack(
-                [
-                    fields[(..., *(slice(corner, None, 2) for corner in offset), slice(None), slice(None))]
-                    for offset in itertools.product(range(2), repeat=image.ndim)
-                ]
-            )
-            first = jnp.argmax(jnp.sqrt(squared_norm(windows)), axis=0, keepdims=True)
-            blocks[representation] = jnp.take_along_axis(windows, first, axis=0)[0]
-        return from_blocks(blocks, image)
+            fields = block_features(gathered, representation)
+            first = jnp.argmax(jnp.sqrt(squared_norm(fields)), axis=pixels, keepdims=True)
+            blocks[representation] = jnp.take_along_axis(fields, first, axis=pixels).squeeze(pixels)
+        return from_block_features(blocks, image)

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ...field_type import FieldType
-from ...multi_image import MultiImage, block_features
-from ...nn._blocks import from_blocks
+from ...multi_image import MultiImage, block_features, from_block_features
 
 BIASES = ("auto", "mean", "scalar")
 
@@ -41,4 +40,4 @@ class MeanBias(eqx.Module):
                 precise = fields.astype(jnp.promote_types(fields.dtype, jnp.float32))
                 bias = bias * jnp.mean(precise, axis=image.grid_axes, keepdims=True).astype(fields.dtype)
             blocks[representation] = fields + bias
-        return from_blocks(blocks, image)
+        return from_block_features(blocks, image)

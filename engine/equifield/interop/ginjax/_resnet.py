@@ -7,6 +7,7 @@ from jaxtyping import PRNGKeyArray
 from ...field_type import FieldType
 from ...groups import Group
 from ...models import AbstractNetwork
+from ...models._block import in_series
 from ...multi_image import MultiImage
 from ._block import Builder, ConvBlock
 
@@ -147,13 +148,7 @@ def _residual(
     blocks: tuple[tuple[ConvBlock, ...], ...],
     decoder: tuple[ConvBlock, ...],
 ) -> MultiImage:
-    for block in encoder:
-        image = block(image)
+    image = in_series(encoder, image)
     for residual in blocks:
-        before = image
-        for block in residual:
-            image = block(image)
-        image = image + before
-    for block in decoder:
-        image = block(image)
-    return image
+        image = in_series(residual, image) + image
+    return in_series(decoder, image)

@@ -7,6 +7,7 @@ from jaxtyping import PRNGKeyArray
 from ...field_type import FieldType
 from ...groups import Group
 from ...models import AbstractNetwork
+from ...models._block import check_halvings, in_series
 from ...multi_image import MultiImage
 from ...ops import concatenate
 from ._biased_conv import BiasedConv
@@ -99,24 +100,14 @@ class GinjaxUNet(AbstractNetwork):
     def __call__(self, image: MultiImage) -> MultiImage:
         """Maps `(*batch, *grid)` fields of `in_type` to fields of `out_type` on the same grid.
 
-        **Raises:** `ValueError` when a side is not a multiple of `translation_step`.
+        **Raises:** `ValueError` when a side is not a multiple of `translation_step`, with the sides that are.
         """
-        step = self.translation_step
-        if any(side % step for side in image.grid):
-            raise ValueError(
-                f"`GinjaxUNet` halves the grid {len(self.down)} times and needs sides that are multiples of {step}, "
-                f"but the grid is {image.grid}."
-            )
-        for block in self.embedding:
-            image = block(image)
+        check_halvings(self, image)
+        image = in_series(self.embedding, image)
         bridges = []
         for blocks in self.down:
             bridges.append(image)
-            image = self.pool(image)
-            for block in blocks:
-                image = block(image)
+            image = in_series(blocks, self.pool(image))
         for upsample, blocks in self.up:
-            image = concatenate(upsample(image), bridges.pop())
-            for block in blocks:
-                image = block(image)
+            image = in_series(blocks, concatenate(upsample(image), bridges.pop()))
         return self.decode(image)

@@ -8,10 +8,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._random import normal
 from ...field_type import FieldType
-from ...multi_image import MultiImage, block_features
+from ...multi_image import MultiImage, block_features, from_block_features
 from ...nn._activations import activation_named
-from ...nn._blocks import from_blocks
-from ...ops import squared_norm
+from ...ops import root, squared_norm
 
 
 class SignedVectorNeuron(eqx.Module):
@@ -54,15 +53,13 @@ class SignedVectorNeuron(eqx.Module):
                 blocks[representation] = activation_named(self.activation)(fields)
             else:
                 blocks[representation] = self._along_direction(fields, self.mixing[str(representation)])
-        return from_blocks(blocks, image)
+        return from_block_features(blocks, image)
 
     def _along_direction(
         self, fields: Float[Array, "*batch_grid channels size"], mixing: Float[Array, "channels channels"]
     ) -> Float[Array, "*batch_grid channels size"]:
         mixed = jnp.einsum("...cs,cd->...ds", fields, mixing.astype(fields.dtype), precision=jax.lax.Precision.HIGHEST)
-        square = squared_norm(mixed)
-        length = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)  # a root with a gradient at 0
-        direction = (mixed / (length + self.eps)).astype(fields.dtype)
+        direction = (mixed / (root(squared_norm(mixed)) + self.eps)).astype(fields.dtype)
         along = jnp.sum(fields * direction, axis=-1, keepdims=True)
         factor = activation_named(self.activation)(along) / (jnp.abs(along) + self.eps)
         return fields + (factor - 1) * along * direction

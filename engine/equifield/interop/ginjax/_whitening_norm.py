@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ...field_type import FieldType
-from ...multi_image import MultiImage, block_features
-from ...nn._blocks import from_blocks
+from ...multi_image import MultiImage, block_features, from_block_features
 
 
 class WhiteningNorm(eqx.Module):
@@ -64,7 +63,7 @@ class WhiteningNorm(eqx.Module):
             if representation.shape(image.ndim):
                 shift = shift * jnp.mean(fields, axis=image.grid_axes, keepdims=True)
             blocks[representation] = white * scale + shift
-        return from_blocks(blocks, image)
+        return from_block_features(blocks, image)
 
     def _whitened(
         self, grouped: Float[Array, "*batch_grid groups channels size"], over: tuple[int, ...]
