@@ -22,7 +22,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from rich.progress import track
 
 import equifield
-from equifield.models import AbstractNetwork, build_model
+from equifield.architectures import build_model
+from equifield.models import AbstractNetwork
 from equifield.multi_image import Boundary
 from equifield.package import (
     Architecture,

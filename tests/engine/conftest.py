@@ -7,6 +7,9 @@ import jax.random as jr
 import pytest
 from jaxtyping import PRNGKeyArray
 
+jax.config.update("jax_num_cpu_devices", 2)  # type: ignore[no-untyped-call]
+"""What runs on several devices is tried on two."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_quickly() -> Iterator[None]:

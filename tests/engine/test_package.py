@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from equifield import FieldType, MultiImage
 from equifield.groups import group_named
+from equifield.interop import ginjax
 from equifield.models import AbstractNetwork
 from equifield.multi_image import random_image
 from equifield.package import (
@@ -38,6 +39,7 @@ from equifield.package._load import new_network
 from equifield.package._verify import digest_of, files_of, sha256_of_file
 from equifield.package.manifest import packed_components
 
+REFERENCE = Path(__file__).parent / "ginjax_reference"
 WIND = FieldSpec(
     name="wind",
     order=1,
@@ -85,6 +87,24 @@ def test_a_package_gives_back_the_network_that_was_written(published: Path) -> N
     assert package.certificate["passed"] is True
     assert package.certificate["worst"]["field"] == "wind"
     assert (published / "card.md").read_text() == "# Small\n"
+
+
+def test_a_network_that_moved_in_from_ginjax_is_a_package_like_any_other(tmp_path: Path) -> None:
+    config = json.loads((REFERENCE / "unet.json").read_text())["config"]
+    network = ginjax.load_eqx(REFERENCE / "unet.eqx", config)
+    assert isinstance(network, ginjax.GinjaxUNet)
+    options = {name: config[name] for name in config.keys() - {"architecture", "group", "in_type", "out_type"}}
+    density = PRESSURE.model_copy(update={"name": "density", "components": (Component(variable="rho"),)})
+    manifest = MANIFEST.model_copy(
+        update={
+            "architecture": Architecture(name="GinjaxUNet", config=options),
+            "inputs": (WIND, PRESSURE, density),
+            "outputs": (WIND, PRESSURE),
+            "grid": GridSpec(axes=("x", "y"), boundary=("periodic", "periodic"), multiple=4),
+        }
+    )
+    read = load_package(write_package(tmp_path, manifest, network, card=""))
+    assert eqx.tree_equal(read.model.network, network)
 
 
 def test_every_file_is_hashed_and_nothing_is_left_behind(published: Path) -> None:

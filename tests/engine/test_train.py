@@ -152,6 +152,29 @@ def test_every_sample_counts_in_every_epoch() -> None:
     assert math.isclose(frozen.epochs[0].training, float(squares(start, data)), rel_tol=1e-5)
 
 
+def test_a_batch_divided_among_devices_trains_the_same_model() -> None:
+    start, data, validation = problem()
+    shares: list[bool] = []
+
+    def loss(model: Conv, batch: tuple[MultiImage, MultiImage]) -> Float[Array, ""]:
+        jax.debug.inspect_array_sharding(
+            batch[0].array, callback=lambda sharding: shares.append(sharding.is_fully_replicated)
+        )
+        return squares(model, batch)
+
+    both = jax.devices()[:2]
+    assert len(both) == 2, "the fixtures ask for two"
+    alone, divided = (
+        fit(start, loss, optax.adam(3e-2), data, epochs=3, batch_size=4, validation=validation, devices=on, key=key)
+        for on, key in ((None, jr.key(0)), (both, jr.key(0)))
+    )
+    assert shares.count(False) >= 2, "the batches of four and of two are divided"
+    for one, other in zip(jax.tree.leaves(alone.model), jax.tree.leaves(divided.model), strict=True):
+        assert other.sharding.device_set == set(both)
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+    assert alone.epochs[-1].training == pytest.approx(divided.epochs[-1].training, rel=1e-4)
+
+
 def test_training_stops_when_nothing_improves_and_keeps_the_best() -> None:
     start, data, validation = problem()
     told: list[int] = []

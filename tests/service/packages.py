@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from equifield.models import build_model
+from equifield.architectures import build_model
 from equifield.package import (
     Architecture,
     Component,

@@ -8,8 +8,9 @@ from typing import Any
 import equinox as eqx
 import jax.random as jr
 
+from ..architectures import build_model
 from ..groups import group_named
-from ..models import AbstractNetwork, build_model
+from ..models import AbstractNetwork
 from . import _checkpoint
 from ._errors import PackageCorrupt
 from ._field_model import FieldModel, field_type_of

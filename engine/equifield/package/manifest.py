@@ -108,7 +108,7 @@ class GridSpec(_Frozen):
 
 
 class Architecture(_Frozen):
-    """Which network of `equifield.models`, and the configuration it is built from."""
+    """Which of `equifield.architectures.ARCHITECTURES`, and the configuration it is built from."""
 
     name: str
     config: dict[str, JsonValue]

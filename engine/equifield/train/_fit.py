@@ -1,7 +1,8 @@
 """The training loop."""
 
+import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,11 +11,13 @@ import jax
 import jax.random as jr
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from ..rollout import RESULTS
 
 M = TypeVar("M", bound=eqx.Module)
+T = TypeVar("T")
 Loss = Callable[[Any, Any], Float[Array, ""]]
 
 
@@ -49,6 +52,7 @@ def fit(
     validation: Any = None,
     patience: int | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
+    devices: Sequence[jax.Device] | None = None,
     key: PRNGKeyArray,
 ) -> Fit:
     """Minimises a loss by an optimiser; the same key gives the same model.
@@ -66,6 +70,8 @@ def fit(
     - batch_size: the number of samples per step.
     - patience: ends training after so many epochs in which the loss that counts has not improved.
     - on_epoch: called after each epoch with its number and losses: a log, a progress bar, a checkpoint.
+    - devices: the devices among which each batch is divided, such as `jax.devices()`; each holds the whole model. A
+        batch that does not divide evenly is computed whole by all. One device by default.
     - key: randomness of the order of the samples.
 
     **Raises:** `ValueError` for data without samples, or whose parts have different numbers of them.
@@ -75,15 +81,19 @@ def fit(
         _samples(validation)
     if min(epochs, batch_size) < 1:
         raise ValueError(f"`fit` needs at least one epoch and one sample per batch, not {epochs} and {batch_size}.")
+    take = functools.partial(_take, devices)
     step, evaluate = _step(loss, optimiser), eqx.filter_jit(loss)
-    state = optimiser.init(eqx.filter(model, eqx.is_inexact_array))
+    model = _placed(model, devices)
+    state = _placed(optimiser.init(eqx.filter(model, eqx.is_inexact_array)), devices)
     best, lowest, since, history = model, math.inf, 0, list[Epoch]()
     for number, subkey in enumerate(jr.split(key, epochs)):
         losses = []
         for chosen in _batches(np.asarray(jr.permutation(subkey, samples)), batch_size):
-            model, state, value = step(model, state, _take(data, chosen))
+            model, state, value = step(model, state, take(data, chosen))
             losses.append((float(value), len(chosen)))
-        epoch = Epoch(_mean(losses), None if validation is None else _validate(evaluate, model, validation, batch_size))
+        epoch = Epoch(
+            _mean(losses), None if validation is None else _validate(evaluate, model, validation, batch_size, take)
+        )
         history.append(epoch)
         if on_epoch is not None:
             on_epoch(number, epoch)
@@ -106,9 +116,11 @@ def _step(loss: Loss, optimiser: optax.GradientTransformation) -> Callable[..., 
     return step
 
 
-def _validate(evaluate: Loss, model: Any, data: Any, batch_size: int) -> float:
+def _validate(
+    evaluate: Loss, model: Any, data: Any, batch_size: int, take: Callable[[Any, Int[np.ndarray, " batch"]], Any]
+) -> float:
     batches = _batches(np.arange(_samples(data)), batch_size)
-    return _mean([(float(evaluate(model, _take(data, chosen))), len(chosen)) for chosen in batches])
+    return _mean([(float(evaluate(model, take(data, chosen))), len(chosen)) for chosen in batches])
 
 
 def _samples(data: Any) -> int:
@@ -122,8 +134,19 @@ def _batches(order: Int[np.ndarray, " samples"], size: int) -> Iterator[Int[np.n
     return (order[start : start + size].astype(np.int32) for start in range(0, len(order), size))
 
 
-def _take(data: Any, chosen: Int[np.ndarray, " batch"]) -> Any:
-    return jax.tree.map(lambda leaf: leaf[chosen], data)
+def _take(devices: Sequence[jax.Device] | None, data: Any, chosen: Int[np.ndarray, " batch"]) -> Any:
+    """The chosen samples, divided among the devices, or whole on each where there is not an equal share for all."""
+    even = devices is not None and len(chosen) % len(devices) == 0
+    return _placed(jax.tree.map(lambda leaf: leaf[chosen], data), devices, *["batch"] * even)
+
+
+def _placed(tree: T, devices: Sequence[jax.Device] | None, *axes: str) -> T:
+    """A pytree on some devices: whole on each, or its first axis, `batch`, divided among them."""
+    if devices is None:
+        return tree
+    partition = PartitionSpec(*axes)  # type: ignore[no-untyped-call]
+    placed: T = eqx.filter_shard(tree, NamedSharding(Mesh(np.array(devices), ("batch",)), partition))
+    return placed
 
 
 def _mean(losses: list[tuple[float, int]]) -> float:

@@ -6,20 +6,30 @@ from typing import Any
 
 from jaxtyping import PRNGKeyArray
 
-from ..field_type import FieldType
-from ..groups import Group, flips
-from ._any_grid import AnyGrid
-from ._climate import Climate1D, zonal_type
-from ._dilated_resnet import DilatedResNet
-from ._last_step import LastStep
-from ._network import AbstractNetwork
-from ._plain import PlainDilatedResNet, PlainResNet, PlainSimpleConv, PlainUNet
-from ._resnet import ResNet
-from ._simple_conv import SimpleConv
-from ._unet import UNet
+from .field_type import FieldType
+from .groups import Group, flips
+from .interop.ginjax import GinjaxDilResNet, GinjaxResNet, GinjaxUNet
+from .models import (
+    AbstractNetwork,
+    AnyGrid,
+    Climate1D,
+    DilatedResNet,
+    LastStep,
+    PlainDilatedResNet,
+    PlainResNet,
+    PlainSimpleConv,
+    PlainUNet,
+    ResNet,
+    SimpleConv,
+    UNet,
+    zonal_type,
+)
 
 _NETWORKS: dict[str, Callable[..., AbstractNetwork]] = {
     "DilatedResNet": DilatedResNet,
+    "GinjaxDilResNet": GinjaxDilResNet,
+    "GinjaxResNet": GinjaxResNet,
+    "GinjaxUNet": GinjaxUNet,
     "LastStep": LastStep,
     "PlainDilatedResNet": PlainDilatedResNet,
     "PlainResNet": PlainResNet,
