@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint serve docs lock container-check clean
+.PHONY: help demo test soak lint serve docs lock bench-engine container-check clean
 
 help:
 	@echo "make demo    start the service, predict a real wind field, check its symmetry, draw it"
 	@echo "make test    ruff, mypy --strict, import-linter, pytest"
+	@echo "make soak    the long forms of the tests"
 	@echo "make serve   the service on http://127.0.0.1:8000"
 	@echo "make docs    the documentation, built strictly into site/"
+	@echo "make bench-engine   compare folded networks with ginjax and with plain ones (QUICK=1: two minutes)"
 	@echo "make lock    refresh the hash-pinned requirements"
 	@echo "make container-check   lint the container files and run the image's build steps (root, debootstrap)"
 
@@ -26,6 +28,9 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
+soak: $(READY)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal -m soak
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -50,10 +55,21 @@ lock: $(READY)
 	$(LOCK) pyproject.toml --extra server --extra gpu -c requirements/dev.txt -o requirements/server-gpu.txt
 	echo hatchling | $(LOCK) - -c requirements/dev.txt -o requirements/build.txt
 
+# What is compared lives in an environment of its own.
+PEERS := .peers
+$(PEERS)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --group peers
+	@touch $@
+
+bench-engine: $(READY) $(PEERS)/.ready
+	$(BIN)/python benchmarks/engine.py --peers $(PEERS)/bin/python $(if $(QUICK),--quick)
+
 # Without a container engine: needs root, debootstrap and a network.
 container-check: $(READY)
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/python scripts/check_container.py --target cpu
 
 clean:
-	rm -rf $(VENV) site dist
+	rm -rf $(VENV) $(PEERS) site dist

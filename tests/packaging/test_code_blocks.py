@@ -60,7 +60,7 @@ def test_the_code_blocks_of_a_page_run(page: str, service_url: str, tmp_path: Pa
     shutil.copytree(REPOSITORY / "models_store", tmp_path / "models_store")
     (tmp_path / "page.py").write_text(script(page, service_url))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = os.environ | {"EQUIFIELD_URL": service_url, "PATH": path}
+    env = os.environ | {"EQUIFIELD_URL": service_url, "PATH": path, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     command = [sys.executable, "page.py"]
     result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"

@@ -1,50 +1,59 @@
 """Folding: the same function of plain arrays, without bases."""
 
+import math
+from collections.abc import Callable
 from typing import TypeVar
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float
 
-from ..field_type import FieldType
-from ..groups import Group
-from ..multi_image import MultiImage
-from ..nn import Conv
-from ..nn._check import check_type
-from ..nn._stencil import Stencil
+from ..nn import Conv, Linear
+from ._basis_first import BasisFirstConv, paths
+from ._dense import DenseConv
 
 M = TypeVar("M", bound=eqx.Module)
+LinearMap = Conv | Linear
+FoldedConv = DenseConv | BasisFirstConv
+
+ADDITION = 15
+"""How many multiply-adds of a matrix product take as long as one shifted addition (`benchmarks/NOTES.md`)."""
 
 
-class FoldedConv(eqx.Module):
-    """A `Conv` whose kernel has been expanded once: one dense convolution over all packed features."""
+def fold(model: M, form: Callable[[LinearMap], FoldedConv] | None = None) -> M:
+    """An equal model whose convolutions and linear maps are folded; for inference, not for training.
 
-    kernel: Float[Array, "*sizes in_features out_features"]
-    bias: Float[Array, " out_features"] | None
-    in_type: FieldType = eqx.field(static=True)
-    out_type: FieldType = eqx.field(static=True)
-    group: Group = eqx.field(static=True)
-    stencil: Stencil = eqx.field(static=True)
+    **Arguments:**
 
-    def __init__(self, conv: Conv):
-        self.kernel = conv.kernel()
-        self.bias = conv.bias()
-        self.in_type = conv.in_type
-        self.out_type = conv.out_type
-        self.group = conv.group
-        self.stencil = conv.stencil
-
-    def __call__(self, image: MultiImage) -> MultiImage:
-        """Maps fields of `in_type` to fields of `out_type`, equal to the convolution it was made from."""
-        check_type(self, image, self.in_type, self.group)
-        return self.stencil.convolve(image, self.kernel, self.bias, self.out_type)
-
-
-def fold(model: M) -> M:
-    """The model with every `Conv` replaced by an equal `FoldedConv`; for inference, not for training."""
-    folded: M = jax.tree.map(
-        lambda node: FoldedConv(node) if isinstance(node, Conv) else node,
-        model,
-        is_leaf=lambda node: isinstance(node, Conv),
-    )
+    - model: any `eqx.Module`.
+    - form: from a layer to its folded form. By default `cheaper`; `DenseConv` and `BasisFirstConv` are forms, and
+        `tune` finds the faster one for each layer by trying.
+    """
+    to_form = cheaper if form is None else form
+    folded: M = jax.tree.map(lambda node: to_form(node) if is_linear_map(node) else node, model, is_leaf=is_linear_map)
     return folded
+
+
+def cheaper(layer: LinearMap) -> FoldedConv:
+    """The form with the lower of the `estimates`; a transposed layer has only the dense one."""
+    costs = estimates(layer)
+    return min(costs, key=costs.__getitem__)(layer)
+
+
+def estimates(layer: LinearMap) -> dict[type[FoldedConv], int]:
+    """What each form of a layer costs per output pixel, in multiply-adds of a matrix product."""
+    ndim = layer.group.dimension
+    dense = math.prod(layer.stencil.sizes) * layer.in_type.size(ndim) * layer.out_type.size(ndim)
+    if layer.stencil.transposed:
+        return {DenseConv: dense}
+    products = additions = 0
+    for source, target, filters, _ in paths(layer.group, layer.in_type, layer.out_type, layer.stencil.sizes):
+        channels = layer.in_type.channels(source)
+        for sums in filters:
+            products += channels * layer.out_type.channels(target) * sum(bool(terms) for terms in sums)
+            additions += channels * sum(map(len, sums))
+    return {DenseConv: dense, BasisFirstConv: products + ADDITION * additions}
+
+
+def is_linear_map(node: object) -> bool:
+    """Whether a part of a model is a layer that folds."""
+    return isinstance(node, Conv | Linear)

@@ -10,6 +10,7 @@ from ..groups import Group
 from ..multi_image import MultiImage
 from ._check import check_type
 from ._filters import Filters, InvariantBias
+from ._stencil import Stencil
 
 
 class Linear(eqx.Module):
@@ -42,6 +43,11 @@ class Linear(eqx.Module):
         self.out_type = out_type
         self.filters = Filters(group, in_type, out_type, sizes=(1,) * group.dimension, key=key)
         self.constant = InvariantBias(group, out_type) if use_bias else None
+
+    @property
+    def stencil(self) -> Stencil:
+        """That of a convolution with a kernel of one pixel."""
+        return Stencil.on(self.group, 1, 1, 1, transposed=False)
 
     def matrix(self) -> Float[Array, "in_features out_features"]:
         """The matrix applied to every packed pixel."""

@@ -8,7 +8,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ..nn import Conv
+from ..inference import estimates
+from ..nn import Conv, Linear
 from ..nn._filters import Filters
 from ..nn._stencil import Stencil
 from ._cost import Costs
@@ -54,6 +55,7 @@ def _layer_plan(place: str, layer: eqx.Module, notes: Notes, spent: Costs | None
         grid=call.grid if call else None,
         out_grid=call.out_grid if call else None,
         stencil=_stencil(layer, held),
+        forms=_forms(layer),
         filters=paths,
         missing=tuple((source, target) for source, target, number in paths if not number),
         dropped=tuple(dict.fromkeys(source for source, _, _ in paths if source not in leading)),
@@ -75,6 +77,15 @@ def _stencil(layer: eqx.Module, held: list[Filters]) -> Stencil | None:
         return None
     ones = (1,) * len(held[0].sizes)
     return Stencil(held[0].sizes, ones, ones, transposed=False)
+
+
+def _forms(layer: eqx.Module) -> tuple[tuple[str, int], ...]:
+    """The forms of the layer that folds, if it is one, the cheapest first."""
+    maps: list[Conv | Linear] = [*_parts(layer, Conv), *_parts(layer, Linear)]
+    if len(maps) != 1:
+        return ()
+    costs = {form.__name__: cost for form, cost in estimates(maps[0]).items()}
+    return tuple(sorted(costs.items(), key=lambda form: form[1]))
 
 
 def _parts(layer: eqx.Module, kind: type[Part]) -> list[Part]:

@@ -24,6 +24,8 @@ class LayerPlan:
     - in_type, out_type, grid, out_grid: what it takes and gives when it is first called.
     - calls: how often one forward pass runs it.
     - stencil: the sizes, stride and dilation of its kernel; None for a layer without filters.
+    - forms: of a layer that folds, the name of each form and what it is estimated to cost per output pixel, in
+        multiply-adds; the first is the one that is taken.
     - filters: how many filters lead from each representation taken to each one given, 0 where the group allows none.
     - missing: the pairs (source, target) without a filter.
     - dropped: the representations taken from which no filter leads anywhere: what they hold is lost here.
@@ -40,6 +42,7 @@ class LayerPlan:
     grid: Grid | None
     out_grid: Grid | None
     stencil: Stencil | None
+    forms: tuple[tuple[str, int], ...]
     filters: tuple[tuple[str, str, int], ...]
     missing: tuple[tuple[str, str], ...]
     dropped: tuple[str, ...]
@@ -146,7 +149,7 @@ def _row(layer: LayerPlan, plan: Plan) -> tuple[str, ...]:
         layer.kind,
         _sides(layer.grid or ()),
         fields or "",
-        _kernel(layer.stencil) if layer.stencil else "",
+        ", ".join([_kernel(layer.stencil), *(name for name, _ in layer.forms[:1])]) if layer.stencil else "",
         *_amounts(plan, layer.parameters, layer.multiply_adds, layer.elementwise),
     )
 

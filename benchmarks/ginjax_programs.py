@@ -1,0 +1,47 @@
+"""What ginjax 0.1.8 runs: its own networks, vmapped over the batch and compiled, as its training loop does it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from ginjax import geometric  # type: ignore[import-not-found]
+from ginjax.ml import training  # type: ignore[import-not-found]
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.engine.ginjax_reference import make
+
+Functions = dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
+
+
+def programs(case: dict[str, Any], folder: Path) -> Functions:
+    """A forward pass, and a step of gradient descent; the weights and the input are left in `folder`."""
+    model = make.trained(make.build(case["config"], jr.key(0)), jr.key(1))
+    training.save(folder / "model.eqx", model)
+    grid, torus = tuple(case["grid"]), (True,) * len(case["grid"])
+    single = make.image(case["config"]["in_type"], grid, torus, jr.key(1))
+    blocks = {key: jr.normal(jr.key(2), (case["batch"], *block.shape)) for key, block in single.items()}
+    make.save(folder / "input.npz", {f"{len(k)} {p}": np.asarray(block) for (k, p), block in blocks.items()})
+    arrays, static = eqx.partition(model, eqx.is_array)
+
+    def forward(arrays: Any, blocks: Any) -> Any:
+        model = eqx.combine(arrays, static)
+
+        def one(blocks: Any) -> Any:
+            output = model(geometric.MultiImage(blocks, len(grid), torus))
+            return (output[0] if isinstance(output, tuple) else output).data
+
+        return jax.vmap(one)(blocks)
+
+    def loss(arrays: Any, blocks: Any) -> jax.Array:
+        return sum((jnp.mean(block**2) for block in forward(arrays, blocks).values()), jnp.zeros(()))
+
+    def step(arrays: Any, blocks: Any) -> Any:
+        return jax.tree.map(lambda weight, slope: weight - 1e-4 * slope, arrays, jax.grad(loss)(arrays, blocks))
+
+    return {"forward": (forward, (arrays, blocks)), "step": (step, (arrays, blocks))}
