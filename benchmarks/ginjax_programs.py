@@ -21,7 +21,7 @@ Functions = dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
 
 def programs(case: dict[str, Any], folder: Path) -> Functions:
     """A forward pass, and a step of gradient descent; the weights and the input are left in `folder`."""
-    model = make.trained(make.build(case["config"], jr.key(0)), jr.key(1))
+    model = make.build(case["config"], jr.key(0))
     training.save(folder / "model.eqx", model)
     grid, torus = tuple(case["grid"]), (True,) * len(case["grid"])
     single = make.image(case["config"]["in_type"], grid, torus, jr.key(1))

@@ -97,8 +97,8 @@ def test_a_layer_that_holds_linear_maps_is_equal_after_folding(kind: type, getke
 
 @pytest.mark.parametrize("architecture", [ResNet, UNet], ids=lambda kind: kind.__name__)
 def test_a_network_is_equal_after_folding(architecture: Any, getkey: Keys) -> None:
-    size = {ResNet: {"num_blocks": 1}, UNet: {"num_downsamples": 1, "num_convs": 1}}[architecture]
-    network = architecture(B2, FIELDS, FIELDS, hidden=MANY, **size, key=getkey())
+    sizes: dict[Any, dict[str, int]] = {ResNet: {"num_blocks": 1}, UNet: {"num_downsamples": 1, "num_convs": 1}}
+    network = architecture(B2, FIELDS, FIELDS, hidden=MANY, **sizes[architecture], key=getkey())
     image = random_image(FIELDS, ("periodic", "zero"), (8, 4), batch=(2,), key=getkey())
     folded = fold(network)
     forms = {type(node) for node in jax.tree.leaves(folded, is_leaf=is_folded) if is_folded(node)}

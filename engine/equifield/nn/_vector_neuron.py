@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from .._random import normal
 from ..field_type import FieldType
 from ..multi_image import MultiImage, block_features, from_block_features
-from ..ops import squared_norm
+from ..ops import inner_product, squared_norm
 from ._activations import Activation
 from ._check import check_type
 
@@ -73,5 +73,5 @@ class VectorNeuron(eqx.Module):
     ) -> Float[Array, "*batch_grid channels size"]:
         mixed = jnp.einsum("...cs,cd->...ds", fields, mixing.astype(fields.dtype), precision=jax.lax.Precision.HIGHEST)
         direction = (mixed / jnp.sqrt(squared_norm(mixed) + self.eps)).astype(fields.dtype)
-        along = jnp.sum(fields * direction, axis=-1, keepdims=True)
+        along = inner_product(fields, direction).astype(fields.dtype)
         return fields + (self.activation(along) - along) * direction

@@ -19,6 +19,7 @@ from ._channels import channel_norms as channel_norms
 from ._channels import channel_of_feature as channel_of_feature
 from ._channels import concatenate as concatenate
 from ._channels import field_labels as field_labels
+from ._channels import inner_product as inner_product
 from ._channels import root as root
 from ._channels import split as split
 from ._channels import squared_norm as squared_norm

@@ -1,5 +1,7 @@
 """The channels of a MultiImage: joining, splitting, naming and measuring them."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -7,11 +9,24 @@ from jaxtyping import Array, Float, Int
 from ..field_type import FieldType
 from ..multi_image import MultiImage, block_features, from_block_features
 
+UNROLLED = 16
+"""Up to how many components are added one by one: compilers make slow loops of reductions over very short axes."""
+
+
+def inner_product(
+    first: Float[Array, "... channels size"], second: Float[Array, "... channels size"]
+) -> Float[Array, "... channels 1"]:
+    """The inner product of each two flattened values, in at least float32: products overflow early in float16."""
+    precise = jnp.promote_types(jnp.result_type(first, second), jnp.float32)
+    products = first.astype(precise) * second.astype(precise)
+    if products.shape[-1] > UNROLLED:
+        return jnp.sum(products, axis=-1, keepdims=True)
+    return functools.reduce(jnp.add, jnp.split(products, products.shape[-1], axis=-1))
+
 
 def squared_norm(fields: Float[Array, "... channels size"]) -> Float[Array, "... channels 1"]:
-    """The squared Euclidean norm of each flattened value, in at least float32: squares overflow early in float16."""
-    precise = fields.astype(jnp.promote_types(fields.dtype, jnp.float32))
-    return jnp.sum(jnp.square(precise), axis=-1, keepdims=True)
+    """The squared Euclidean norm of each flattened value, in at least float32."""
+    return inner_product(fields, fields)
 
 
 def root(square: Float[Array, "..."]) -> Float[Array, "..."]:

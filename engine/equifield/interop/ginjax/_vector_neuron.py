@@ -10,7 +10,7 @@ from ..._random import normal
 from ...field_type import FieldType
 from ...multi_image import MultiImage, block_features, from_block_features
 from ...nn._activations import activation_named
-from ...ops import root, squared_norm
+from ...ops import inner_product, root, squared_norm
 
 
 class SignedVectorNeuron(eqx.Module):
@@ -60,6 +60,6 @@ class SignedVectorNeuron(eqx.Module):
     ) -> Float[Array, "*batch_grid channels size"]:
         mixed = jnp.einsum("...cs,cd->...ds", fields, mixing.astype(fields.dtype), precision=jax.lax.Precision.HIGHEST)
         direction = (mixed / (root(squared_norm(mixed)) + self.eps)).astype(fields.dtype)
-        along = jnp.sum(fields * direction, axis=-1, keepdims=True)
+        along = inner_product(fields, direction).astype(fields.dtype)
         factor = activation_named(self.activation)(along) / (jnp.abs(along) + self.eps)
         return fields + (factor - 1) * along * direction
