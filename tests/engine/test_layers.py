@@ -173,7 +173,11 @@ def test_a_layer_says_what_it_is(kind: type) -> None:
     assert kind.__call__.__doc__
 
 
-@pytest.mark.parametrize("group", MAIN, ids=str)
+@pytest.mark.parametrize(
+    "group",
+    [pytest.param(g, marks=[pytest.mark.soak] if g in REST else []) for g in (*MAIN, *SUBGROUPS) if g.order > 1],
+    ids=str,
+)
 def test_the_law_can_fail(group: Group, getkey: Keys) -> None:
     """The control: an unconstrained kernel of the same size."""
     fields = every_type(group)

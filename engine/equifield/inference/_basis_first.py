@@ -17,6 +17,7 @@ from ..kernels import kernel_basis
 from ..multi_image import MultiImage, block_features, from_block_features
 from ..nn import Conv, Linear
 from ..nn._check import check_type
+from ..nn._filters import path_name
 from ..nn._stencil import Stencil
 from ..ops import pad
 from ..representations import Representation
@@ -63,7 +64,7 @@ class BasisFirstConv(eqx.Module):
         self.group = layer.group
         self.stencil = layer.stencil
         self.weights = {
-            f"{source} -> {target}": layer.filters.weights[f"{source} -> {target}"] * scales[:, None, None]
+            path_name(source, target): layer.filters.weights[path_name(source, target)] * scales[:, None, None]
             for source, target, _, scales in paths(layer.group, layer.in_type, layer.out_type, layer.stencil.sizes)
         }
 
@@ -93,7 +94,7 @@ class BasisFirstConv(eqx.Module):
             for n, sums in enumerate(filters):
                 if reached == target and sums[component]:
                     columns.append(_sum(sums[component], functools.partial(seen, source)))
-                    rows.append(self.weights[f"{source} -> {target}"][n])
+                    rows.append(self.weights[path_name(source, target)][n])
         mixing = jnp.concatenate(rows).astype(columns[0].dtype)
         return jnp.matmul(jnp.concatenate(columns, axis=-1), mixing, precision=jax.lax.Precision.HIGHEST)
 
@@ -111,7 +112,6 @@ def _sum(
 Path = tuple[Representation, Representation, tuple[Sums, ...], Float[np.ndarray, " filters"]]
 
 
-@functools.cache
 def paths(group: Group, in_type: FieldType, out_type: FieldType, sizes: tuple[int, ...]) -> tuple[Path, ...]:
     """Every pair of representations that filters connect, with the sums these form and their sizes.
 
@@ -125,6 +125,7 @@ def paths(group: Group, in_type: FieldType, out_type: FieldType, sizes: tuple[in
     )
 
 
+@functools.cache
 def _sums(
     group: Group, source: Representation, target: Representation, sizes: tuple[int, ...]
 ) -> tuple[tuple[Sums, ...], Float[np.ndarray, " filters"]]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 from ..groups import Group
 from ..kernels import kernel_basis
 from ..nn import BatchNorm, Conv, GroupNorm, InstanceNorm, LayerNorm, Linear
+from ..nn._filters import path_name
 from ..representations import Representation, scalar
 from ._network import AbstractNetwork
 
@@ -76,7 +77,7 @@ def _linear_map(ours: Conv | Linear, theirs: Conv | Linear, tolerance: float) ->
     _check_alike(ours, theirs)
     groups, axes = (ours.group, theirs.group), ours.group.dimension
     filters = _Extension(groups, (ours.filters.sizes, theirs.filters.sizes), _phases(ours, theirs), tolerance)
-    paths = {f"{rho} -> {target}": (rho, target) for rho, _ in ours.in_type for target, _ in ours.out_type}
+    paths = {path_name(rho, target): (rho, target) for rho, _ in ours.in_type for target, _ in ours.out_type}
     weights = filters.weights(ours.filters.weights, theirs.filters.weights, paths)
     layer: Conv | Linear = eqx.tree_at(lambda layer: layer.filters.weights, theirs, weights)
     if ours.constant is None or theirs.constant is None:

@@ -60,7 +60,7 @@ class Filters(eqx.Module):
                 if counts[source]:
                     key, subkey = jr.split(key)
                     shape = (counts[source], in_channels, out_channels)
-                    self.weights[_path(source, target)] = normal(subkey, shape, deviation=deviation)
+                    self.weights[path_name(source, target)] = normal(subkey, shape, deviation=deviation)
 
     def basis(self, source: Representation, target: Representation) -> KernelBasis:
         """The filters from one representation to another."""
@@ -70,7 +70,7 @@ class Filters(eqx.Module):
     def missing(self) -> tuple[tuple[Representation, Representation], ...]:
         """The pairs (source, target) between which the group allows no filter of these sizes."""
         pairs = ((s, t) for s in self.in_type.representations for t in self.out_type.representations)
-        return tuple((source, target) for source, target in pairs if _path(source, target) not in self.weights)
+        return tuple((source, target) for source, target in pairs if path_name(source, target) not in self.weights)
 
     def kernel(self) -> Float[Array, "*sizes in_features out_features"]:
         """The kernel of one ordinary convolution over all packed features: weights times filters."""
@@ -86,7 +86,7 @@ class Filters(eqx.Module):
         shape = (*basis.sizes, channels[0] * basis.source_size, channels[1] * basis.target_size)
         if not len(basis):
             return jnp.zeros(shape, next(iter(self.weights.values())).dtype)
-        weights = self.weights[_path(source, target)]
+        weights = self.weights[path_name(source, target)]
         filters = jnp.asarray(basis.dense, weights.dtype)
         block = jnp.einsum("n...st,nio->...isot", filters, weights, precision=jax.lax.Precision.HIGHEST)
         return block.reshape(shape)
@@ -130,5 +130,6 @@ class InvariantBias(eqx.Module):
         return jnp.concatenate(blocks)
 
 
-def _path(source: Representation, target: Representation) -> str:
+def path_name(source: Representation, target: Representation) -> str:
+    """Under which the weights from one representation to another are kept."""
     return f"{source} -> {target}"

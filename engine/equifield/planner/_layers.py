@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from ..inference import estimates
 from ..nn import Conv, Linear
 from ..nn._filters import Filters
-from ..nn._stencil import Stencil
 from ._cost import Costs
 from ._report import LayerPlan
 from ._watch import Call, Notes, layers
@@ -38,7 +37,8 @@ def is_shape(leaf: Any) -> bool:
 
 
 def _layer_plan(place: str, layer: eqx.Module, notes: Notes, spent: Costs | None) -> LayerPlan:
-    held = _parts(layer, Filters)
+    maps: list[Conv | Linear] = [*_parts(layer, Conv), *_parts(layer, Linear)]
+    held = [part.filters for part in maps]
     paths = tuple(
         (str(source), str(target), len(filters.basis(source, target)))
         for filters in held
@@ -54,8 +54,8 @@ def _layer_plan(place: str, layer: eqx.Module, notes: Notes, spent: Costs | None
         out_type=out_type,
         grid=call.grid if call else None,
         out_grid=call.out_grid if call else None,
-        stencil=_stencil(layer, held),
-        forms=_forms(layer),
+        stencil=maps[0].stencil if maps else None,
+        forms=_forms(maps[0]) if len(maps) == 1 else (),
         filters=paths,
         missing=tuple((source, target) for source, target, number in paths if not number),
         dropped=tuple(dict.fromkeys(source for source, _, _ in paths if source not in leading)),
@@ -70,21 +70,9 @@ def _types(typed: Call | Filters | None) -> tuple[str | None, str | None]:
     return (None, None) if typed is None else (str(typed.in_type), str(typed.out_type))
 
 
-def _stencil(layer: eqx.Module, held: list[Filters]) -> Stencil | None:
-    if convolutions := _parts(layer, Conv):
-        return convolutions[0].stencil
-    if not held:
-        return None
-    ones = (1,) * len(held[0].sizes)
-    return Stencil(held[0].sizes, ones, ones, transposed=False)
-
-
-def _forms(layer: eqx.Module) -> tuple[tuple[str, int], ...]:
-    """The forms of the layer that folds, if it is one, the cheapest first."""
-    maps: list[Conv | Linear] = [*_parts(layer, Conv), *_parts(layer, Linear)]
-    if len(maps) != 1:
-        return ()
-    costs = {form.__name__: cost for form, cost in estimates(maps[0]).items()}
+def _forms(layer: Conv | Linear) -> tuple[tuple[str, int], ...]:
+    """The forms of a layer that folds, the cheapest first."""
+    costs = {form.__name__: cost for form, cost in estimates(layer).items()}
     return tuple(sorted(costs.items(), key=lambda form: form[1]))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...kernels import kernel_basis
+from ...nn._filters import path_name
 from ...representations import Tensor
 from ._biased_conv import BiasedConv
 from ._filter_set import tensors
@@ -63,7 +64,7 @@ def _conv(layer: BiasedConv, leaves: Leaves) -> BiasedConv:
         for target in tensors(layer.conv.out_type):
             if (source, target) in pairs:
                 mixing = _in_our_basis(layer, source, target, filters[pairs[source, target]])
-                weights[f"{source} -> {target}"] = np.einsum("mn,oin->mio", mixing, given[source, target])
+                weights[path_name(source, target)] = np.einsum("mn,oin->mio", mixing, given[source, target])
     empty = layer.conv.filters.weights
     layer = eqx.tree_at(lambda layer: layer.conv.filters.weights, layer, _like(empty, weights))
     if layer.bias is None:
