@@ -178,19 +178,28 @@ def _rollout(
             f"Use {-(-steps // future) * future}."
         )
     body = jax.checkpoint(call, prevent_cse=False) if checkpoint else call
-    _, arrays = jax.lax.scan(body, history, length=-(-steps // future))
+    last, arrays = jax.lax.scan(body, history, length=-(-steps // future))
     states = history.with_array(arrays.reshape(-1, *history.array.shape[1:]))
-    return _first(steps, states, history)
+    return _first(steps, states, history) if steps % future else _ended(states, last)
 
 
 def _first(steps: int, states: MultiImage, history: MultiImage) -> Rollout:
-    """The rollout that ends after `steps` of these states."""
+    """The rollout that ends after `steps` of these states, which follow this history."""
     states = states.with_array(states.array[:steps])
+    return _ended(states, _latest(history, states.array))
+
+
+def _ended(states: MultiImage, history: MultiImage) -> Rollout:
+    """The rollout of these states, the last of which are this history.
+
+    Where a loop has ended, that is what it carried: compiled, the states may be rounded in another way, and what goes
+    on from them would not be what a longer loop computes.
+    """
     completed = _finite(states).sum(axis=0)
     ended = functools.partial(RESULTS.where, a=RESULTS.completed, b=RESULTS.diverged)
     for _ in completed.shape:
         ended = jax.vmap(ended)
-    return Rollout(states, ended(completed == steps), completed, _latest(history, states.array))
+    return Rollout(states, ended(completed == len(states.array)), completed, history)
 
 
 def _latest(history: MultiImage, array: Float[Array, "future *batch_grid features"]) -> MultiImage:

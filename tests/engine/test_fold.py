@@ -14,10 +14,12 @@ from jaxtyping import PRNGKeyArray
 from equifield import FieldType, MultiImage
 from equifield.boundary import Boundary
 from equifield.groups import flips, group_named
-from equifield.inference import BasisFirstConv, DenseConv, cheaper, fold, tune
+from equifield.inference import BasisFirstConv, DenseConv, FeaturesFirst, cheaper, fold, tune
+from equifield.interop.ginjax import MeanBias, SignedVectorNeuron
 from equifield.models import ResNet, UNet
 from equifield.multi_image import random_image
-from equifield.nn import Conv, GroupAverage, Linear, TensorProduct
+from equifield.nn import Conv, GroupAverage, Linear, TensorProduct, VectorNeuron
+from equifield.nn._arrangement import AbstractArranged
 from tests.engine.examples import EXAMPLES
 
 Keys = Callable[[], PRNGKeyArray]
@@ -102,7 +104,7 @@ def test_a_network_is_equal_after_folding(architecture: Any, getkey: Keys) -> No
     image = random_image(FIELDS, ("periodic", "zero"), (8, 4), batch=(2,), key=getkey())
     folded = fold(network)
     forms = {type(node) for node in jax.tree.leaves(folded, is_leaf=is_folded) if is_folded(node)}
-    assert forms == {DenseConv, BasisFirstConv}, "the estimate finds some layers cheaper in either form"
+    assert forms == ({DenseConv, BasisFirstConv} if architecture is UNet else {BasisFirstConv})
     np.testing.assert_allclose(run(folded, image).array, run(network, image).array, atol=2e-5)
 
 
@@ -110,17 +112,29 @@ def is_folded(node: object) -> bool:
     return isinstance(node, DenseConv | BasisFirstConv)
 
 
-def test_many_channels_make_the_basis_first_form_cheaper(getkey: Keys) -> None:
-    few, many = (FieldType.parse(f"{c}x scalar + {c}x vector") for c in (4, 48))
-    forms = [type(cheaper(Conv(B2, fields, fields, key=getkey()))) for fields in (few, many)]
-    assert forms == [DenseConv, BasisFirstConv]
+@pytest.mark.parametrize("stride", [1, 2])
+def test_sums_formed_in_blocks_of_the_grid_are_those_of_the_whole_grid(stride: int, getkey: Keys) -> None:
+    fields = FieldType.parse("24x scalar + 24x vector")
+    layer = trained(Conv(B2, fields, fields, kernel_size=3 if stride == 1 else 4, stride=stride, key=getkey()))
+    folded = fold(layer, BasisFirstConv)
+    for grid, several in (((46, 32 * stride), True), ((6, 8), False)):
+        image = random_image(fields, ("mirror", "periodic"), grid, key=getkey())
+        products = str(jax.make_jaxpr(lambda image: folded(image).array)(image)).count("dot_general")
+        assert (products > 3) == several, "three components, one product each in every block"
+        np.testing.assert_allclose(run(folded, image).array, run(layer, image).array, atol=2e-5)
+
+
+def test_few_filters_make_the_basis_first_form_cheaper(getkey: Keys) -> None:
+    kinds = [FieldType.parse(text) for text in ("8x scalar + 8x vector", "8x regular(B2)")]
+    forms = [type(cheaper(Conv(B2, fields, fields, key=getkey()))) for fields in kinds]
+    assert forms == [BasisFirstConv, DenseConv], "regular fields have as many filters as a kernel has entries"
 
 
 def test_tuning_takes_what_is_faster_for_every_layer(getkey: Keys) -> None:
     network = UNet(B2, FIELDS, FIELDS, hidden=FIELDS, num_downsamples=1, num_convs=1, key=getkey())
     image = random_image(FIELDS, TORUS, (8, 8), key=getkey())
     tuning = tune(network, image)
-    layers: list[Conv | Linear] = [network.lift, *network.refiners, *network.mergers, network.project]
+    layers: list[Conv | Linear] = [network.lift, *network.refiners, *network.skips, network.project]
     for layer in layers:
         seconds = tuning.seconds[layer.group, layer.in_type, layer.out_type, layer.stencil]
         assert len(seconds) == (1 if layer.stencil.transposed else 2)
@@ -128,6 +142,31 @@ def test_tuning_takes_what_is_faster_for_every_layer(getkey: Keys) -> None:
     np.testing.assert_allclose(run(fold(network, tuning), image).array, run(network, image).array, atol=2e-5)
     with pytest.raises(ValueError, match="knows no layer"):
         tuning(Conv(flips(2), FIELDS, FIELDS, key=getkey()))
+
+
+ARRANGED: dict[type, Any] = {
+    VectorNeuron: lambda fields, key: VectorNeuron(fields, key=key),
+    SignedVectorNeuron: lambda fields, key: SignedVectorNeuron(fields, activation="gelu", key=key),
+    MeanBias: lambda fields, key: MeanBias(fields),
+}
+
+
+def test_every_layer_with_two_arrangements_is_tested_here() -> None:
+    assert set(AbstractArranged.__subclasses__()) == set(ARRANGED)
+
+
+@pytest.mark.parametrize("kind", ARRANGED, ids=lambda kind: kind.__name__)
+def test_a_layer_is_equal_with_its_features_first(kind: type, getkey: Keys) -> None:
+    fields = GIVEN + FieldType.parse("2x tensor(2) + 1x tensor(3)")
+    with jax.enable_x64(True):
+        layer = trained(ARRANGED[kind](fields, getkey()))
+        image = random_image(fields, ("zero", "periodic"), (4, 5), batch=(2, 3), dtype=jnp.float64, key=getkey())
+        folded, expected = fold(layer), run(layer, image)
+        assert isinstance(folded, FeaturesFirst)
+        np.testing.assert_allclose(run(folded, image).array, expected.array, atol=1e-12)
+        assert not np.allclose(run(fold(trained(layer)), image).array, expected.array), "other weights, other values"
+    rough = run(folded, image.with_array(image.array.astype("bfloat16")))
+    assert rough.array.dtype == "bfloat16" and rough.field_type == fields
 
 
 def test_a_folded_layer_refuses_fields_that_it_was_not_built_for(getkey: Keys) -> None:

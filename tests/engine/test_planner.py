@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from equifield import FieldType, MultiImage
 from equifield.groups import group_named
-from equifield.inference import fold
+from equifield.inference import BasisFirstConv, DenseConv, cheaper, fold, merge, tune
 from equifield.kernels import kernel_basis
 from equifield.models import ResNet, UNet
 from equifield.multi_image import Boundary, random_image
@@ -90,7 +90,9 @@ def program_of(function: Callable[..., Array], *arguments: object) -> Jaxpr:
 
 
 def test_a_convolution_costs_what_is_counted_by_hand() -> None:
-    found = plan(lambda key: Conv(B2, FIELDS, HIDDEN, key=key), FIELDS, grid=(6, 5), boundary=BOX, batch=2)
+    found = plan(
+        lambda key: Conv(B2, FIELDS, HIDDEN, key=key), FIELDS, grid=(6, 5), boundary=BOX, batch=2, form=DenseConv
+    )
     filters = {(s, t): len(kernel_basis(B2, s, t, (3, 3))) for s in (scalar, vector) for t in (scalar, vector)}
     assert found.parameters == 4 * sum(filters.values()) + 4
     assert found.multiply_adds == (2 * 6 * 5) * (3 * 3) * (3 * 12)
@@ -195,10 +197,10 @@ def test_a_loop_and_an_average_cost_as_often_as_they_run() -> None:
         )
         return Loop(first, layer, last, times=5)
 
-    once = {layer.place: layer for layer in plan(build, FIELDS, grid=(8, 8), boundary=TORUS).layers}
+    once = {layer.place: layer for layer in plan(build, FIELDS, grid=(8, 8), boundary=TORUS, form=DenseConv).layers}
     assert once["layer"].calls == 5
     assert once["layer"].multiply_adds == 5 * 64 * 9 * 12 * 12
-    averaged = plan(lambda key: GroupAverage(build(key), B2), FIELDS, grid=(8, 8), boundary=TORUS)
+    averaged = plan(lambda key: GroupAverage(build(key), B2), FIELDS, grid=(8, 8), boundary=TORUS, form=DenseConv)
     for layer in averaged.layers:
         part = once[layer.place.removeprefix("model.")]
         assert layer.multiply_adds == B2.order * (part.multiply_adds or 0)
@@ -300,16 +302,75 @@ def test_the_peak_counts_what_exists_at_once() -> None:
     assert peak(program_of(repeated, x)) == (1 + 4 + 3) * each
 
 
+def test_the_form_of_every_layer_is_the_one_it_folds_to_with_its_reason() -> None:
+    network = eqx.nn.inference_mode(hourglass(jr.key(0)))
+    for form in (None, cheaper, DenseConv):
+        found = plan(lambda key: network, FIELDS, grid=(16, 8), boundary=TORUS, form=form)
+        folded = fold(network, form)
+        for layer, held in zip(found.layers, folded.layers, strict=True):
+            assert layer.bytes == sum(leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(held, eqx.is_array)))
+        down, *between, up = found.layers
+        taken = "DenseConv" if form is DenseConv else "BasisFirstConv"
+        assert [layer.form for layer in found.layers] == [taken, None, None, None, "DenseConv"]
+        assert all((layer.reason, layer.time) == (None, None) for layer in between)
+        assert up.reason == "transposed: no other form"
+        assert down.reason is not None and dict(down.forms)["DenseConv"] == 4 * 4 * 3 * 32, (
+            "as dear as one to 32 features"
+        )
+        assert down.reason.startswith("asked for" if form is DenseConv else "estimated: ")
+        assert form is DenseConv or down.reason.endswith(" against 1.54 k")
+    sparse = plan(
+        lambda key: Conv(B2, FIELDS, FIELDS, key=key), FIELDS, grid=(16, 8), boundary=TORUS, form=BasisFirstConv
+    )
+    assert (sparse.layers[0].form, sparse.layers[0].reason) == ("BasisFirstConv", "asked for")
+
+
+def test_measured_times_stand_in_the_plan_and_give_the_reason() -> None:
+    network = eqx.nn.inference_mode(hourglass(jr.key(0)))
+    tuning = tune(network, random_image(FIELDS, TORUS, (16, 8), key=jr.key(1)))
+    found = plan(lambda key: network, FIELDS, grid=(16, 8), boundary=TORUS, form=tuning)
+    down, *_, up = found.layers
+    for layer, held in ((down, network.layers[0]), (up, network.layers[-1])):
+        assert isinstance(held, Conv)
+        assert dict(layer.seconds) == {form.__name__: time for form, time in tuning.measured(held).items()}
+        assert layer.form == type(tuning(held)).__name__ and layer.time == min(tuning.measured(held).values())
+    shorter, longer = sorted(dict(down.seconds).values())
+    assert down.reason == f"measured: {1000 * shorter:.2f} ms against {1000 * longer:.2f} ms"
+    assert f"{1000 * ((down.time or 0) + (up.time or 0)):.2f} ms" in str(found).split("total")[1].splitlines()[0]
+    assert "time" not in str(plan(lambda key: network, FIELDS, grid=(16, 8), boundary=TORUS))
+    with pytest.raises(ValueError, match="knows no layer"):
+        plan(resnet, FIELDS, grid=(16, 8), boundary=TORUS, form=tuning)
+
+
+def test_a_plan_shows_what_is_served_with_layers_merged() -> None:
+    def build(key: PRNGKeyArray) -> Chain:
+        return Chain((Conv(B2, FIELDS, HIDDEN, key=key), Dropout(), Linear(B2, HIDDEN, FIELDS, key=key)))
+
+    found = plan(build, FIELDS, grid=(8, 8), boundary=TORUS, form=DenseConv)
+    served = merge(eqx.nn.inference_mode(build(jr.key(0))), random_image(FIELDS, TORUS, (8, 8), key=jr.key(1)))
+    gone, _, kept = found.layers
+    assert (gone.kind, gone.form, gone.reason, gone.bytes) == ("Conv", None, "merged into layers[2]", 0)
+    assert (kept.kind, kept.form, kept.multiply_adds) == ("Conv", "DenseConv", 64 * 9 * 3 * 3)
+    assert (kept.in_type, kept.out_type, gone.multiply_adds) == (str(FIELDS), str(FIELDS), 0)
+    assert gone.parameters + kept.parameters == found.parameters
+    assert found.memory is not None
+    assert found.memory.folded == sum(
+        leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(fold(served, DenseConv), eqx.is_array))
+    )
+
+
 def test_a_plan_is_json_and_an_aligned_table() -> None:
     found = plan(hourglass, FIELDS, grid=(16, 8), boundary=TORUS)
     read = json.loads(json.dumps(found.to_dict()))
     assert read["layers"][0]["stencil"] == {"sizes": [4, 4], "stride": [2, 2], "dilation": [1, 1], "transposed": False}
     assert read["multiply_adds"] == found.multiply_adds and read["memory"]["weights"] == 4 * read["parameters"]
-    head, *rows = str(found).split("\n\n")[1].splitlines()
-    end = head.index("parameters") + len("parameters")
-    for row, layer in zip(rows[1:], found.layers, strict=False):
-        assert row.startswith(layer.place) and row[end - 1 : end + 1].strip(" k0123456789") == ""
-    assert rows[-1].startswith("total") and "100.0%" in rows[-1]
+    assert found.describe() == str(found)
+    head, _, *rows = str(found).split("\n\n")[1].splitlines()
+    end = head.index("multiply-adds") + len("multiply-adds")
+    for row, layer in zip(rows, found.layers, strict=False):
+        assert row.startswith(layer.place) and row[end - 8 : end].strip(" kM.0123456789") == "" and row[end] == " "
+        assert row.endswith(layer.reason or "B")
+    assert rows[-1].startswith("total") and max(map(len, (head, *rows))) <= 160
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,17 +10,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..field_type import FieldType
 from ..groups import Group
 from ..kernels import kernel_basis
-from ..multi_image import MultiImage, block_features, from_block_features
+from ..multi_image import MultiImage
 from ..nn import Conv, Linear
 from ..nn._check import check_type
 from ..nn._filters import path_name
 from ..nn._stencil import Stencil
-from ..ops import pad
+from ..ops._padding import pad_planes
 from ..representations import Representation
 
 Index = tuple[int, ...]
@@ -35,8 +36,12 @@ class Term(NamedTuple):
 
 Sums = tuple[tuple[Term, ...], ...]
 """For each component of the target, the terms of the sum that one filter forms of its input."""
-Windows = Callable[[Representation, Index, int], Float[Array, "*batch_grid channels"]]
-"""What a tap sees of one component of the fields of a representation, for every output pixel."""
+Reaching = list[tuple[Representation, int, tuple[Term, ...]]]
+"""Filters that reach one component of an output: from where, which of that path, and what it sums."""
+
+BLOCK_BYTES = 2**21
+MOST_BLOCKS, MOST_TERMS = 4, 1000
+"""Sums of more bytes are formed in this many blocks at most, and with this many terms in all: compiling takes time."""
 
 
 class BasisFirstConv(eqx.Module):
@@ -44,10 +49,11 @@ class BasisFirstConv(eqx.Module):
 
     The filters are few and sparse, and hold no weights: applying them takes shifts and sums. What is left is one
     matrix product for each component of the output, over as many rows as filters reach it. For a scalar and a vector
-    on 3 x 3 pixels these are 19 products for each pair of channels where an ordinary convolution needs 81.
+    on 3 x 3 pixels these are 19 products for each pair of channels where an ordinary convolution needs 81. Features
+    come first while it computes, so that sums and products run over whole rows of pixels.
     """
 
-    weights: dict[str, Float[Array, "filters in_channels out_channels"]]
+    mixing: tuple[tuple[Float[Array, "out_channels sums"], ...], ...]
     bias: Float[Array, " out_features"] | None
     in_type: FieldType = eqx.field(static=True)
     out_type: FieldType = eqx.field(static=True)
@@ -63,45 +69,110 @@ class BasisFirstConv(eqx.Module):
         self.out_type = layer.out_type
         self.group = layer.group
         self.stencil = layer.stencil
-        self.weights = {
+        scaled = {
             path_name(source, target): layer.filters.weights[path_name(source, target)] * scales[:, None, None]
-            for source, target, _, scales in paths(layer.group, layer.in_type, layer.out_type, layer.stencil.sizes)
+            for source, target, _, scales in self._paths()
         }
+        self.mixing = tuple(
+            tuple(
+                jnp.concatenate(
+                    [jnp.zeros((0, channels)), *(scaled[path_name(source, target)][n] for source, n, _ in reaching)]
+                ).T
+                for reaching in self._reaching(target)
+            )
+            for target, channels in self.out_type
+        )
 
     def __call__(self, image: MultiImage) -> MultiImage:
         """Maps fields of `in_type` to fields of `out_type`, as the layer it was made from."""
         check_type(self, image, self.in_type, self.group)
         self.stencil.check(image)
         margins = tuple(self.stencil.margin(axis) for axis in range(image.ndim))
-        padded = image.with_array(pad(image, margins, margins))
-        fields = {source: block_features(padded, source) for source in self.in_type.representations}
+        # Without the barrier XLA makes a padded copy for every tap.
+        planes = pad_planes(jnp.moveaxis(image.array, -1, 0), image, margins, margins)
+        planes = jax.lax.optimization_barrier(planes)  # type: ignore[no-untyped-call]
+        output = self._in_blocks(planes)
+        if self.bias is not None:
+            output = output + self.bias.astype(output.dtype).reshape(-1, *(1,) * (output.ndim - 1))
+        return MultiImage(jnp.moveaxis(output, 0, -1), self.out_type, image.boundary)
+
+    def _in_blocks(
+        self, planes: Float[Array, " in_features *batch_padded"]
+    ) -> Float[Array, " out_features *batch_grid"]:
+        """All output features, from the padded input, some rows of the first axis at a time."""
+        axis = planes.ndim - len(self.stencil.sizes)
+        stride, reach = self.stencil.stride[0], self.stencil.extents[0] - self.stencil.stride[0]
+        rows = (planes.shape[axis] - reach) // stride
+        number = min(
+            -(-self._bytes_of_sums(planes) // BLOCK_BYTES), MOST_BLOCKS, max(1, MOST_TERMS // self._terms), rows
+        )
+        outputs: list[Array] = []
+        for first, last in itertools.pairwise(rows * i // number for i in range(number + 1)):
+            begin = stride * first + (_zero_after(outputs[-1]) if outputs else 0)
+            block = jax.lax.dynamic_slice_in_dim(planes, begin, stride * (last - first) + reach, axis)
+            outputs.append(self._block(block))
+        return jnp.concatenate(outputs, axis)
+
+    def _bytes_of_sums(self, planes: Float[Array, " in_features *batch_padded"]) -> int:
+        sums = sum(matrix.shape[1] for matrices in self.mixing for matrix in matrices)
+        return sums * planes[0].size * planes.dtype.itemsize // math.prod(self.stencil.stride)
+
+    def _block(self, planes: Float[Array, " in_features *batch_padded"]) -> Float[Array, " out_features *batch_grid"]:
+        fields = {
+            source: planes[features].reshape(self.in_type.channels(source), -1, *planes.shape[1:])
+            for source, features in self.in_type.slices(self.group.dimension).items()
+        }
 
         @functools.cache
-        def seen(source: Representation, tap: Index, component: int) -> Float[Array, "*batch_grid channels"]:
-            return self.stencil.window(fields[source][..., component], tap)
+        def seen(source: Representation, tap: Index, component: int) -> Float[Array, " channels *batch_grid"]:
+            return self.stencil.window(fields[source][:, component], tap)
 
-        blocks = {}
-        for target in self.out_type.representations:
-            mixed = [self._mixed(seen, target, component) for component in range(target.size(image.ndim))]
-            blocks[target] = jnp.stack(mixed, axis=-1)
-        output = from_block_features(blocks, image)
-        return output if self.bias is None else output.with_array(output.array + self.bias.astype(image.array.dtype))
+        none = seen(self.in_type.representations[0], (0,) * len(self.stencil.sizes), 0)[:0]
 
-    def _mixed(self, seen: Windows, target: Representation, component: int) -> Float[Array, "*batch_grid out_channels"]:
-        """One component of all channels of an output representation."""
-        columns, rows = [], []
-        for source, reached, filters, _ in paths(self.group, self.in_type, self.out_type, self.stencil.sizes):
-            for n, sums in enumerate(filters):
-                if reached == target and sums[component]:
-                    columns.append(_sum(sums[component], functools.partial(seen, source)))
-                    rows.append(self.weights[path_name(source, target)][n])
-        mixing = jnp.concatenate(rows).astype(columns[0].dtype)
-        return jnp.matmul(jnp.concatenate(columns, axis=-1), mixing, precision=jax.lax.Precision.HIGHEST)
+        def mixed(reaching: Reaching, mixing: Float[Array, "out_channels sums"]) -> Array:
+            sums = [_sum(terms, functools.partial(seen, source)) for source, _, terms in reaching]
+            stacked = jnp.concatenate([none, *sums])
+            flat = stacked.reshape(len(stacked), math.prod(none.shape[1:]))
+            product = jnp.matmul(mixing.astype(flat.dtype), flat, precision=jax.lax.Precision.HIGHEST)
+            return product.reshape(-1, *none.shape[1:])
+
+        blocks = []
+        for target, mixing in zip(self.out_type.representations, self.mixing, strict=True):
+            components = [mixed(*pair) for pair in zip(self._reaching(target), mixing, strict=True)]
+            blocks.append(jnp.stack(components, axis=1).reshape(-1, *none.shape[1:]))
+        return jnp.concatenate(blocks)
+
+    @property
+    def _terms(self) -> int:
+        return sum(len(terms) for _, _, filters, _ in self._paths() for sums in filters for terms in sums)
+
+    def _paths(self) -> "tuple[Path, ...]":
+        return paths(self.group, self.in_type, self.out_type, self.stencil.sizes)
+
+    def _reaching(self, target: Representation) -> list[Reaching]:
+        """For each component of an output representation the filters that reach it."""
+        return [
+            [
+                (source, n, sums[component])
+                for source, reached, filters, _ in self._paths()
+                for n, sums in enumerate(filters)
+                if reached == target and sums[component]
+            ]
+            for component in range(target.size(self.group.dimension))
+        ]
+
+
+def _zero_after(output: Float[Array, "..."]) -> Int[Array, ""]:
+    """Zero, but known only when `output` is: what needs it waits, so that its memory can be that of the block before.
+
+    XLA on CPUs would otherwise hold the sums of all blocks at once; it drops optimisation barriers.
+    """
+    return (output.reshape(-1)[0] > jnp.inf).astype(jnp.int32)
 
 
 def _sum(
-    terms: tuple[Term, ...], seen: Callable[[Index, int], Float[Array, "*batch_grid channels"]]
-) -> Float[Array, "*batch_grid channels"]:
+    terms: tuple[Term, ...], seen: Callable[[Index, int], Float[Array, " channels *batch_grid"]]
+) -> Float[Array, " channels *batch_grid"]:
     total: Array | float = 0.0
     for coefficient, tap, component in terms:
         value = seen(tap, component)

@@ -1,57 +1,167 @@
-"""Ahead-of-time compilation for one shape."""
+"""Ahead-of-time compilation for grids and batch sizes."""
 
-from collections.abc import Callable
+import functools
+import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.stages import Compiled
 from jaxtyping import Array, Float
 
 from ..field_type import FieldType
 from ..multi_image import Boundary, MultiImage
+from ._precision import Precision, in_precision
+
+Grid = tuple[int, ...]
+Prediction = Float[np.ndarray, "batch *out_grid out_features"]
+Function = Callable[[Any, Array], Any]
+
+PIXELS = 64 * 64
+"""How many pixels a CPU takes at a time, if a sample has fewer."""
 
 
 class CompiledModel:
-    """A model compiled for one batch size, grid and boundary; never traces again.
+    """A model compiled ahead of time for some grids and batch sizes, with one boundary.
 
-    Call it with a packed array of exactly that shape; any other shape is a `TypeError`.
+    Takes any number of samples: fills up the smallest batch that holds them by repeating the last one, which adds no
+    new way to overflow, or cuts them into the largest batches. Weights are arguments of the programs, not constants.
+
+    - programs: what has been compiled so far, by grid and batch size. A program is compiled when it is first needed,
+        all that are missing by `compile`.
     """
 
-    def __init__(self, executable: Callable[..., Array], parameters: Any):
-        self._executable = executable
-        self._parameters = parameters
+    programs: dict[tuple[Grid, int], Compiled]
 
-    def __call__(self, array: Float[np.ndarray, "batch *grid features"]) -> Float[Array, "batch *grid features"]:
-        """The packed prediction; returns before the device has finished."""
-        prediction: Array = self._executable(self._parameters, array)
-        return prediction
+    def __init__(
+        self,
+        model: Callable[[MultiImage], MultiImage],
+        field_type: FieldType,
+        *,
+        grids: Iterable[Grid],
+        batches: Iterable[int],
+        boundary: tuple[Boundary, ...],
+        precision: Precision = "float32",
+    ):
+        """Compiles nothing yet, but asks the model about every grid. As `compile_model`."""
+        self.grids, self.batches = tuple(map(tuple, grids)), tuple(sorted(set(batches)))
+        if not self.grids or not self.batches or self.batches[0] < 1:
+            raise ValueError(
+                f"A model is compiled for at least one grid and one positive batch size, not for {self.grids} and "
+                f"{self.batches}."
+            )
+        self.programs = {}
+        self._parameters, static = eqx.partition(model, eqx.is_array)
+        self._features = field_type.size(len(boundary))
+
+        def run(parameters: Any, array: Array) -> Array:
+            function: Callable[[MultiImage], MultiImage] = eqx.combine(parameters, static)
+            return function(MultiImage(array, field_type, boundary)).array
+
+        self._run = in_precision(few_at_a_time(run), precision)
+        self._donated = {grid: donates(self._run, self._parameters, self._input(grid, 1)) for grid in self.grids}
+
+    def compile(self) -> None:
+        """Compiles every batch size on every grid, unless that has been done."""
+        for grid in self.grids:
+            for batch in self.batches:
+                self._program(grid, batch)
+
+    def __call__(self, array: Float[np.ndarray, "batch *grid features"]) -> Prediction:
+        """The packed prediction for packed samples in float32.
+
+        **Raises:** `ValueError` for a grid or a precision that it is not compiled for, and for no samples at all.
+        """
+        sides = array.shape[1:-1]
+        if sides not in self.grids or array.shape != (len(array) or 1, *sides, self._features):
+            raise ValueError(
+                f"This model is compiled for arrays (batch, *grid, {self._features}) on the grids "
+                f"{', '.join(map(str, self.grids))}, not for {array.shape}. Compile it for that grid."
+            )
+        if array.dtype != np.float32:
+            raise ValueError(
+                f"A compiled model takes float32, not {array.dtype}. Convert it: `array.astype('float32')`."
+            )
+        largest = self.batches[-1]
+        if len(array) <= largest:
+            return self._predict(array)
+        return np.concatenate([self._predict(array[n : n + largest]) for n in range(0, len(array), largest)])
+
+    def _predict(self, array: Float[np.ndarray, "batch *grid features"]) -> Prediction:
+        batch, number = next(size for size in self.batches if size >= len(array)), len(array)
+        if number < batch:
+            array = np.concatenate([array, np.broadcast_to(array[-1:], (batch - number, *array.shape[1:]))])
+        program = self._program(array.shape[1:-1], batch)
+        return np.asarray(program(self._parameters, array))[:number]
+
+    def _program(self, grid: Grid, batch: int) -> Compiled:
+        if (grid, batch) not in self.programs:
+            compiled = ahead_of_time(self._run, self._parameters, self._input(grid, batch), donate=self._donated[grid])
+            self.programs[grid, batch] = compiled
+        return self.programs[grid, batch]
+
+    def _input(self, grid: Grid, batch: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((batch, *grid, self._features), jnp.float32)  # type: ignore[no-untyped-call]
 
 
 def compile_model(
     model: Callable[[MultiImage], MultiImage],
     field_type: FieldType,
     *,
-    grid: tuple[int, ...],
-    batch: int,
+    grids: Iterable[Grid],
+    batches: Iterable[int],
     boundary: tuple[Boundary, ...],
-    dtype: str = "float32",
+    precision: Precision = "float32",
 ) -> CompiledModel:
-    """Compiles a model for one batch size, grid and boundary.
+    """Compiles a model for every one of these grids and batch sizes; nothing is traced or compiled after that.
 
     **Arguments:**
 
-    - model: any `eqx.Module` from images to images; its arrays stay arguments of the program, not constants.
-    - field_type: the fields it takes.
-    - grid, batch, boundary, dtype: the shape and kind of its input.
+    - model: from images to images, best a folded one.
+    - field_type: the fields that it takes.
+    - grids: the sizes of the grid axes.
+    - batches: how many samples a program takes; powers of two waste less than half of the work.
+    - boundary: what lies beyond the grid's edge, per axis.
+    - precision: of matrix products and convolutions: `float32`, `tf32` or `bfloat16`; all else is in float32.
 
-    **Raises:** `ValueError` when the model refuses the grid.
+    **Raises:** `ValueError` when the model refuses a grid, and for an unknown precision.
     """
-    parameters, static = eqx.partition(model, eqx.is_array)
+    compiled = CompiledModel(model, field_type, grids=grids, batches=batches, boundary=boundary, precision=precision)
+    compiled.compile()
+    return compiled
 
-    def run(parameters: Any, array: Array) -> Array:
-        function: Callable[[MultiImage], MultiImage] = eqx.combine(parameters, static)
-        return function(MultiImage(array, field_type, boundary)).array
 
-    shape = jax.ShapeDtypeStruct((batch, *grid, field_type.size(len(grid))), dtype)  # type: ignore[no-untyped-call]
-    return CompiledModel(jax.jit(run).lower(parameters, shape).compile(), parameters)
+def few_at_a_time(run: Function) -> Function:
+    """The same function of parameters and independent samples, which on a CPU takes only a few of them at a time.
+
+    What more samples need is not faster there, because it does not fit into the caches, and takes more memory.
+    """
+
+    @functools.wraps(run)
+    def some_at_a_time(parameters: Any, array: Array) -> Any:
+        batch, pixels = len(array), math.prod(array.shape[1:-1])
+        few = max(
+            number
+            for number in range(1, batch + 1)
+            if not batch % number and (number == 1 or number * pixels <= PIXELS)
+        )
+        if jax.default_backend() != "cpu" or few == batch:
+            return run(parameters, array)
+        parts = jax.lax.map(lambda part: run(parameters, part), array.reshape(-1, few, *array.shape[1:]))
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), parts)
+
+    return some_at_a_time
+
+
+def ahead_of_time(run: Function, parameters: Any, array: jax.ShapeDtypeStruct, *, donate: bool) -> Compiled:
+    """A function of parameters and an array, compiled; the array's memory is given up for the output if it says so."""
+    return jax.jit(run, donate_argnums=(1,) if donate else ()).lower(parameters, array).compile()
+
+
+def donates(run: Function, parameters: Any, array: jax.ShapeDtypeStruct) -> bool:
+    """Whether some output of a function fits the memory of its input."""
+    outputs = jax.tree.leaves(jax.eval_shape(run, parameters, array))
+    return any((output.shape, output.dtype) == (array.shape, array.dtype) for output in outputs)

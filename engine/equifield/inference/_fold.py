@@ -2,21 +2,27 @@
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 
 from ..nn import Conv, Linear
+from ..nn._arrangement import AbstractArranged
 from ._basis_first import BasisFirstConv, paths
 from ._dense import DenseConv
+from ._features_first import FeaturesFirst
 
 M = TypeVar("M", bound=eqx.Module)
 LinearMap = Conv | Linear
 FoldedConv = DenseConv | BasisFirstConv
 
-ADDITION = 15
+ADDITION = 8
 """How many multiply-adds of a matrix product take as long as one shifted addition (`benchmarks/NOTES.md`)."""
+FULL = 32
+"""From how many output features on a dense convolution is as fast as it gets."""
+DENSE_IN_SPACE = 4
+"""How much slower a dense convolution is on three or more axes, for each multiply-add."""
 
 
 def fold(model: M, form: Callable[[LinearMap], FoldedConv] | None = None) -> M:
@@ -29,8 +35,18 @@ def fold(model: M, form: Callable[[LinearMap], FoldedConv] | None = None) -> M:
         `tune` finds the faster one for each layer by trying.
     """
     to_form = cheaper if form is None else form
-    folded: M = jax.tree.map(lambda node: to_form(node) if is_linear_map(node) else node, model, is_leaf=is_linear_map)
-    return folded
+
+    def folded(node: Any) -> Any:
+        if is_linear_map(node):
+            return to_form(node)
+        return FeaturesFirst(node) if isinstance(node, AbstractArranged) else node
+
+    @eqx.filter_jit  # one program instead of several for every layer
+    def whole(model: M) -> M:
+        result: M = jax.tree.map(folded, model, is_leaf=lambda node: isinstance(node, LinearMap | AbstractArranged))
+        return result
+
+    return whole(model)
 
 
 def cheaper(layer: LinearMap) -> FoldedConv:
@@ -40,9 +56,11 @@ def cheaper(layer: LinearMap) -> FoldedConv:
 
 
 def estimates(layer: LinearMap) -> dict[type[FoldedConv], int]:
-    """What each form of a layer costs per output pixel, in multiply-adds of a matrix product."""
+    """What each form of a layer costs per output pixel, in multiply-adds of a matrix product at full speed."""
     ndim = layer.group.dimension
-    dense = math.prod(layer.stencil.sizes) * layer.in_type.size(ndim) * layer.out_type.size(ndim)
+    features = layer.out_type.size(ndim)
+    slowness = max(1, FULL / features) * (DENSE_IN_SPACE if ndim > 2 else 1)
+    dense = round(slowness * math.prod(layer.stencil.sizes) * layer.in_type.size(ndim) * features)
     if layer.stencil.transposed:
         return {DenseConv: dense}
     products = additions = 0

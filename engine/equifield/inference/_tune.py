@@ -2,19 +2,16 @@
 
 import functools
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..multi_image import Boundary, MultiImage
-from ._basis_first import BasisFirstConv
-from ._dense import DenseConv
-from ._fold import FoldedConv, LinearMap, is_linear_map
+from ..multi_image import MultiImage
+from ._fold import FoldedConv, LinearMap, estimates, is_linear_map
+from ._watch import Notes, Outline, layers_of, watch
 
 Configuration = tuple[Any, ...]
 REPEATS = 5
@@ -31,11 +28,18 @@ class Tuning:
 
     def __call__(self, layer: LinearMap) -> FoldedConv:
         """The layer in its faster form. **Raises** `ValueError` for one that was not measured."""
-        key = _configuration(layer)
-        if key not in self.seconds:
-            raise ValueError(f"This tuning knows no layer from {layer.in_type} to {layer.out_type}: `tune` its model.")
-        forms = self.seconds[key]
+        forms = self.measured(layer)
         return min(forms, key=forms.__getitem__)(layer)
+
+    def measured(self, layer: LinearMap) -> dict[type[FoldedConv], float]:
+        """The time of each form of a layer. **Raises** `ValueError` for a layer that was not measured."""
+        configuration = _configuration(layer)
+        if configuration not in self.seconds:
+            raise ValueError(
+                f"This tuning knows no layer from {layer.in_type} to {layer.out_type}: `tune` the model that is "
+                f"folded, which is the merged one if it is merged."
+            )
+        return self.seconds[configuration]
 
 
 def tune(model: eqx.Module, image: MultiImage) -> Tuning:
@@ -48,56 +52,28 @@ def tune(model: eqx.Module, image: MultiImage) -> Tuning:
 
     **Raises:** what the model raises for the image.
     """
-    seen: dict[Configuration, _Call] = {}
-    watched = jax.tree.map(
-        lambda node: _Watched(node, seen) if is_linear_map(node) else node, model, is_leaf=is_linear_map
-    )
+    notes = Notes()
+    watched = watch(model, notes, is_linear_map)
     eqx.filter_eval_shape(lambda image: watched(image), image)
-    return Tuning({key: _times(call) for key, call in seen.items()})
+    layers = layers_of(model, is_linear_map)
+    calls: dict[Configuration, tuple[LinearMap, Outline]] = {}
+    for place, call in notes.calls.items():
+        calls.setdefault(_configuration(layers[place]), (layers[place], call.taken))
+    return Tuning({configuration: _times(*call) for configuration, call in calls.items()})
 
 
 def _configuration(layer: LinearMap) -> Configuration:
     return (layer.group, layer.in_type, layer.out_type, layer.stencil)
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A layer, and the shape, precision and boundaries of an image that it took."""
-
-    layer: LinearMap
-    shape: tuple[int, ...]
-    dtype: Any
-    boundary: tuple[Boundary, ...]
-
-    def programs(self) -> dict[type[FoldedConv], Callable[[], MultiImage]]:
-        """Both forms of the layer, compiled, after a first run."""
-        forms: list[type[FoldedConv]] = [DenseConv]
-        if not self.layer.stencil.transposed:
-            forms.append(BasisFirstConv)
-        image = MultiImage(jnp.zeros(self.shape, self.dtype), self.layer.in_type, self.boundary)
-        run = eqx.filter_jit(_run)
-        programs: dict[type[FoldedConv], Callable[[], MultiImage]]
-        programs = {form: functools.partial(run, form(self.layer), image) for form in forms}
-        for program in programs.values():
-            program()
-        return programs
-
-
-class _Watched(eqx.Module):
-    """A layer that notes what it takes."""
-
-    layer: LinearMap
-    seen: dict[Configuration, _Call] = eqx.field(static=True)
-
-    def __call__(self, image: MultiImage) -> MultiImage:
-        call = _Call(self.layer, image.array.shape, image.array.dtype, image.boundary)
-        self.seen.setdefault(_configuration(self.layer), call)
-        return self.layer(image)
-
-
-def _times(call: _Call) -> dict[type[FoldedConv], float]:
-    programs = call.programs()
+def _times(layer: LinearMap, taken: Outline) -> dict[type[FoldedConv], float]:
+    """The median time of each form of a layer, the forms in turn, after a first run."""
+    image = MultiImage(jnp.zeros(taken.shape, taken.dtype), taken.field_type, taken.boundary)
+    run = eqx.filter_jit(_run)
+    programs = {form: functools.partial(run, form(layer), image) for form in estimates(layer)}
     times: dict[type[FoldedConv], list[float]] = {form: [] for form in programs}
+    for program in programs.values():
+        program().array.block_until_ready()
     for _ in range(REPEATS):
         for form, program in programs.items():
             start = time.perf_counter()

@@ -1,5 +1,8 @@
 """A network over several resolutions."""
 
+import math
+
+import jax
 import jax.random as jr
 from jaxtyping import PRNGKeyArray
 
@@ -7,7 +10,6 @@ from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
 from ..nn import Conv, Linear, MaxNormPool
-from ..ops import concatenate
 from ..ops._per_axis import PerAxis
 from ._block import ConvBlock, Recipe, at_least_one, check_halvings, in_series
 from ._network import AbstractNetwork
@@ -26,7 +28,7 @@ class UNet(AbstractNetwork):
     wideners: tuple[Linear, ...]
     bottom: tuple[ConvBlock, ...]
     refiners: tuple[Conv, ...]
-    mergers: tuple[Linear, ...]
+    skips: tuple[Linear, ...]
     decoders: tuple[tuple[ConvBlock, ...], ...]
     project: Conv
     pool: MaxNormPool
@@ -76,10 +78,10 @@ class UNet(AbstractNetwork):
         self.encoders = tuple(branch(fine) for fine, _ in pairs)
         self.wideners = tuple(Linear(group, fine, coarse, use_bias=False, key=next(keys)) for fine, coarse in pairs)
         self.bottom = branch(levels[-1])
-        self.refiners = tuple(refine(coarse, fine) for fine, coarse in reversed(pairs))
-        self.mergers = tuple(
-            Linear(group, fine + fine, fine, use_bias=False, key=next(keys)) for fine, _ in reversed(pairs)
-        )
+        refiners = tuple(refine(coarse, fine) for fine, coarse in reversed(pairs))
+        skips = tuple(Linear(group, fine, fine, use_bias=False, key=next(keys)) for fine, _ in reversed(pairs))
+        # What they give is added: each gives half of the variance.
+        self.refiners, self.skips = jax.tree.map(lambda weight: weight / math.sqrt(2), (refiners, skips))
         self.decoders = tuple(branch(fine) for fine, _ in reversed(pairs))
         self.project = recipe.conv(hidden, out_type, key=next(keys))
         self.pool = MaxNormPool(2, signed_scalars=True)
@@ -101,7 +103,7 @@ class UNet(AbstractNetwork):
             bridges.append(image + in_series(encoder, image))
             image = widen(self.pool(bridges[-1]))
         image = image + in_series(self.bottom, image)
-        for refine, merge, decoder in zip(self.refiners, self.mergers, self.decoders, strict=True):
-            image = merge(concatenate(bridges.pop(), refine(image)))
+        for refine, skip, decoder in zip(self.refiners, self.skips, self.decoders, strict=True):
+            image = skip(bridges.pop()) + refine(image)
             image = image + in_series(decoder, image)
         return self.project(image)

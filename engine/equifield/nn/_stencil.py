@@ -56,16 +56,14 @@ class Stencil:
         extent, stride = self.extents[axis], self.stride[axis]
         return (extent - stride) // 2 if (extent - stride) % 2 == 0 else (extent - 1) // 2
 
-    def window(
-        self, padded: Float[Array, "*batch_padded channels"], tap: tuple[int, ...]
-    ) -> Float[Array, "*batch_grid channels"]:
+    def window(self, padded: Float[Array, "*leading_padded"], tap: tuple[int, ...]) -> Float[Array, "*leading_grid"]:
         """What one tap of a kernel that is not transposed sees of a padded image, for every output."""
-        sides, starts = padded.shape[-1 - len(tap) : -1], (a * step for a, step in zip(tap, self.dilation, strict=True))
+        sides, starts = padded.shape[-len(tap) :], (a * step for a, step in zip(tap, self.dilation, strict=True))
         windows = (
             slice(start, start + side - extent + 1, stride)
             for start, side, extent, stride in zip(starts, sides, self.extents, self.stride, strict=True)
         )
-        return padded[(..., *windows, slice(None))]
+        return padded[(..., *windows)]
 
     def check(self, image: MultiImage) -> None:
         """**Raises** `ValueError` for a grid on which the outputs cannot lie symmetrically, with sides that can."""

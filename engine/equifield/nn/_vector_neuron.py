@@ -8,13 +8,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from .._random import normal
 from ..field_type import FieldType
-from ..multi_image import MultiImage, block_features, from_block_features
+from ..multi_image import MultiImage
 from ..ops import inner_product, squared_norm
 from ._activations import Activation
+from ._arrangement import AbstractArranged, Arrangement
 from ._check import check_type
 
 
-class VectorNeuron(eqx.Module):
+class VectorNeuron(AbstractArranged):
     """Applies an activation to the part of each field that lies along a learned direction.
 
     A true scalar x becomes act(x). Any other field x is split along the unit value k of a learned mixture of
@@ -56,22 +57,21 @@ class VectorNeuron(eqx.Module):
                 key, subkey = jr.split(key)
                 self.mixing[str(representation)] = normal(subkey, (channels, channels), deviation=channels**-0.5)
 
-    def __call__(self, image: MultiImage) -> MultiImage:
+    def arranged(self, image: MultiImage, arrangement: Arrangement) -> MultiImage:
         """Maps an image of `field_type` to another. **Raises** `ValueError` for any other type."""
         check_type(self, image, self.field_type)
         blocks = {}
-        for representation in self.field_type.representations:
-            fields = block_features(image, representation)
+        for representation, fields in arrangement.blocks(image).items():
             if representation.is_scalar:
                 blocks[representation] = self.activation(fields)
             else:
-                blocks[representation] = self._along_direction(fields, self.mixing[str(representation)])
-        return from_block_features(blocks, image)
+                mixed = arrangement.mix(fields, self.mixing[str(representation)])
+                blocks[representation] = self._along_direction(fields, mixed, arrangement.size_axis)
+        return arrangement.image(blocks, image)
 
     def _along_direction(
-        self, fields: Float[Array, "*batch_grid channels size"], mixing: Float[Array, "channels channels"]
-    ) -> Float[Array, "*batch_grid channels size"]:
-        mixed = jnp.einsum("...cs,cd->...ds", fields, mixing.astype(fields.dtype), precision=jax.lax.Precision.HIGHEST)
-        direction = (mixed / jnp.sqrt(squared_norm(mixed) + self.eps)).astype(fields.dtype)
-        along = inner_product(fields, direction).astype(fields.dtype)
+        self, fields: Float[Array, "*fields"], mixed: Float[Array, "*fields"], axis: int
+    ) -> Float[Array, "*fields"]:
+        direction = (mixed / jnp.sqrt(squared_norm(mixed, axis) + self.eps)).astype(fields.dtype)
+        along = inner_product(fields, direction, axis).astype(fields.dtype)
         return fields + (self.activation(along) - along) * direction

@@ -14,19 +14,22 @@ UNROLLED = 16
 
 
 def inner_product(
-    first: Float[Array, "... channels size"], second: Float[Array, "... channels size"]
-) -> Float[Array, "... channels 1"]:
-    """The inner product of each two flattened values, in at least float32: products overflow early in float16."""
+    first: Float[Array, "*fields"], second: Float[Array, "*fields"], axis: int = -1
+) -> Float[Array, "*invariants"]:
+    """The inner product of each two flattened values, in at least float32: products overflow early in float16.
+
+    The components of a value lie along `axis`, which stays, with one entry.
+    """
     precise = jnp.promote_types(jnp.result_type(first, second), jnp.float32)
     products = first.astype(precise) * second.astype(precise)
-    if products.shape[-1] > UNROLLED:
-        return jnp.sum(products, axis=-1, keepdims=True)
-    return functools.reduce(jnp.add, jnp.split(products, products.shape[-1], axis=-1))
+    if products.shape[axis] > UNROLLED:
+        return jnp.sum(products, axis=axis, keepdims=True)
+    return functools.reduce(jnp.add, jnp.split(products, products.shape[axis], axis=axis))
 
 
-def squared_norm(fields: Float[Array, "... channels size"]) -> Float[Array, "... channels 1"]:
+def squared_norm(fields: Float[Array, "*fields"], axis: int = -1) -> Float[Array, "*invariants"]:
     """The squared Euclidean norm of each flattened value, in at least float32."""
-    return inner_product(fields, fields)
+    return inner_product(fields, fields, axis)
 
 
 def root(square: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..field_type import FieldType
+from ..groups import hyperoctahedral
 from ..models import AbstractNetwork
 from ..multi_image import MultiImage
+from ..nn import Linear
+from ..nn._with_kernel import with_kernel
 from ..representations import Representation, Tensor
 from .manifest import FieldSpec, packed_fields
 
@@ -26,10 +30,15 @@ def field_type_of(fields: Sequence[FieldSpec]) -> FieldType:
 class FieldModel(eqx.Module):
     """Maps fields in physical units to fields in physical units: normalise, apply the network, restore.
 
-    Means and scales are one number per field, so normalising commutes with the group.
+    Means and scales are one number per field, so normalising commutes with the group. What it multiplies by, and the
+    means of what it gives, are linear layers, which `inference.merge` merges into the network's first and last.
+    Subtracting the means of what it takes is none of them: where a field varies little about a large mean, the
+    difference of two large sums would be left of it.
     """
 
+    scale_in: Linear
     network: AbstractNetwork
+    scale_out: Linear
     in_type: FieldType = eqx.field(static=True)
     in_affine: Affine = eqx.field(static=True)
     out_affine: Affine = eqx.field(static=True)
@@ -45,10 +54,14 @@ class FieldModel(eqx.Module):
         self.in_type = field_type_of(inputs)
         self.in_affine = _affine(inputs, ndim)
         self.out_affine = _affine(outputs, ndim)
+        mean, scale = map(np.array, self.out_affine)
+        self.scale_in = _diagonal(self.in_type, 1 / np.array(self.in_affine[1]), None, ndim)
+        self.scale_out = _diagonal(field_type_of(outputs), scale, mean, ndim)
 
     def __call__(self, image: MultiImage) -> MultiImage:
         """Maps `(*batch, *grid)` fields in the manifest's units to predicted fields in the manifest's units."""
-        return _restore(self.network(_normalise(image, self.in_affine)), self.out_affine)
+        mean, _ = _vectors(self.in_affine, image.array.dtype)
+        return self.scale_out(self.network(self.scale_in(image.with_array(image.array - mean))))
 
     def normalised(self, prediction: MultiImage) -> MultiImage:
         """A prediction in normalised units, where fields of different units compare."""
@@ -63,6 +76,18 @@ def _affine(fields: Sequence[FieldSpec], ndim: int) -> Affine:
     packed = [(field, ndim**field.order) for field in packed_fields(tuple(fields))]
     means = tuple(field.mean for field, size in packed for _ in range(size))
     return means, tuple(field.scale for field, size in packed for _ in range(size))
+
+
+def _diagonal(
+    field_type: FieldType,
+    factors: Float[np.ndarray, " features"],
+    constants: Float[np.ndarray, " features"] | None,
+    ndim: int,
+) -> Linear:
+    """Multiplies every feature by a factor and adds a constant."""
+    layer = Linear(hyperoctahedral(ndim), field_type, field_type, use_bias=constants is not None, key=jr.key(0))
+    kernel = jnp.asarray(np.diag(factors).reshape((1,) * ndim + (len(factors),) * 2), float)
+    return with_kernel(layer, kernel, None if constants is None else jnp.asarray(constants, float))
 
 
 def _normalise(image: MultiImage, affine: Affine) -> MultiImage:

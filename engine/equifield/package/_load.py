@@ -8,13 +8,13 @@ from typing import Any
 import equinox as eqx
 import jax.random as jr
 
-from ..architectures import build_model
+from ..architectures import ARCHITECTURES, build_model
 from ..groups import group_named
 from ..models import AbstractNetwork
-from . import _checkpoint
+from . import _checkpoint, _programs
 from ._errors import PackageCorrupt
 from ._field_model import FieldModel, field_type_of
-from ._verify import CERTIFICATE, CHECKPOINT, MANIFEST, verify_package
+from ._verify import CERTIFICATE, CHECKPOINT, MANIFEST, PROGRAMS, verify_package
 from .manifest import Manifest
 
 
@@ -30,18 +30,31 @@ class Package:
 def load_package(path: Path) -> Package:
     """Verifies a package, then builds its model and fills in its weights.
 
+    A model whose architecture is not in `ARCHITECTURES` is its exported programs, if the package carries some.
+
     **Raises:** `PackageError`, naming the file that is missing, changed, too new or inconsistent.
     """
     manifest = verify_package(path)
+    programs = [name for name in manifest.files if name.startswith(f"{PROGRAMS}/")]
+    network: AbstractNetwork
+    if programs and manifest.architecture.name not in ARCHITECTURES:
+        network = _programs.restore(manifest, {name: (path / name).read_bytes() for name in programs}, path)
+    else:
+        network = _network(manifest, path)
+    model = FieldModel(network, manifest.inputs, manifest.outputs, manifest.ndim)
+    return Package(manifest, model, _certificate(path / CERTIFICATE, manifest))
+
+
+def _network(manifest: Manifest, path: Path) -> AbstractNetwork:
+    """The network that a manifest describes, with the weights of the checkpoint."""
     try:
         skeleton = eqx.filter_eval_shape(new_network, manifest)
     except ValueError as error:
         raise PackageCorrupt(path / MANIFEST, f"its architecture cannot be built: {error}") from error
-    network = _checkpoint.restore(skeleton, path / CHECKPOINT)
+    network: AbstractNetwork = _checkpoint.restore(skeleton, path / CHECKPOINT)
     if network.translation_step != manifest.translation_step:
         raise PackageCorrupt(path / MANIFEST, f"says translation_step {manifest.translation_step}, not the network's.")
-    model = FieldModel(network, manifest.inputs, manifest.outputs, manifest.ndim)
-    return Package(manifest, model, _certificate(path / CERTIFICATE, manifest))
+    return network
 
 
 def _certificate(path: Path, manifest: Manifest) -> dict[str, Any]:

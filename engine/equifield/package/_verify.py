@@ -14,6 +14,7 @@ from .manifest import FORMAT, Manifest
 MANIFEST = "manifest.json"
 CERTIFICATE = "certificate.json"
 CHECKPOINT = "checkpoint"
+PROGRAMS = "programs"
 CARD = "card.md"
 LARGEST_MANIFEST = 2**20
 

@@ -12,11 +12,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 
+from ..architectures import ARCHITECTURES
 from ..groups import group_named
 from ..models import AbstractNetwork
 from ..multi_image import random_image
 from ..symmetry import EquivarianceReport, equivariance_report
-from . import _checkpoint
+from . import _checkpoint, _programs
 from ._errors import PackageCorrupt, PackageExists
 from ._field_model import field_type_of
 from ._load import load_package
@@ -27,7 +28,9 @@ CERTIFIED_BATCH = 2
 PUBLISHED = "has been published already. Packages never change: use the next version."
 
 
-def write_package(store: Path, manifest: Manifest, network: AbstractNetwork, *, card: str, seed: int = 0) -> Path:
+def write_package(
+    store: Path, manifest: Manifest, network: AbstractNetwork, *, card: str, exported: bool = False, seed: int = 0
+) -> Path:
     """Measures the equivariance of a network and publishes it as `store/<name>/<version>`.
 
     **Arguments:**
@@ -37,12 +40,14 @@ def write_package(store: Path, manifest: Manifest, network: AbstractNetwork, *, 
       filled in here.
     - network: the trained network, as `build_model` made it, in normalised units.
     - card: what a reader must know about the model: data, training, metrics, limits. Markdown.
+    - exported: whether the package also carries programs that run without the code of the network, for the grids to
+      compile at the start. A network that is none of `ARCHITECTURES` cannot be published without them.
     - seed: the randomness of the fields on which the certificate is measured.
 
     **Returns:** the path of the package. It is complete and on disk when it appears under that name.
 
-    **Raises:** `PackageExists`; `ValueError` when the network does not commute with the group it declares, or is
-    not the one that the manifest describes.
+    **Raises:** `PackageExists`; `ValueError` when the network does not commute with the group it declares, is not
+    the one that the manifest describes, or computes something else once it has been exported.
     """
     target = store / manifest.name / manifest.version
     if target.exists():
@@ -52,19 +57,16 @@ def write_package(store: Path, manifest: Manifest, network: AbstractNetwork, *, 
             f"`write_package({manifest.name})`: the network takes sides that are multiples of "
             f"{network.translation_step}, but grid.multiple is {manifest.grid.multiple}. Set it to that."
         )
-    report = certify(manifest, network, seed=seed)
-    if not report.passed:
-        element, field, error = report.worst
-        raise ValueError(
-            f"`write_package({manifest.name})`: the network must commute with {manifest.group}, but {element} "
-            f"changes {field} by {error:.2e} relative, above the tolerance {report.tolerance:g}."
-        )
+    manifest = manifest.model_copy(update={"translation_step": network.translation_step})
+    programs = _programs.export(manifest, network) if exported else {}
+    served = _served(manifest, network, programs, target, seed)
+    report = certify(manifest, served, seed=seed)
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = target.parent / f".{manifest.version}.{uuid.uuid4().hex}"
     staging.mkdir()
     try:
-        _fill(staging, manifest, network, report, card)
-        if not _reads_back(staging, network):
+        _fill(staging, manifest, network, programs, report, card)
+        if not _reads_back(staging, served):
             raise ValueError(
                 f"`write_package({manifest.name})`: the network read back is not the one given. Build it as the "
                 f"manifest's architecture describes: {manifest.architecture}."
@@ -79,7 +81,10 @@ def write_package(store: Path, manifest: Manifest, network: AbstractNetwork, *, 
 
 
 def certify(manifest: Manifest, network: AbstractNetwork, *, seed: int) -> EquivarianceReport:
-    """The equivariance report of a network on random normalised fields, on the default grid of the manifest."""
+    """The equivariance report of a network on random normalised fields, on the default grid of the manifest.
+
+    **Raises** `ValueError` when it does not pass.
+    """
     normal = random_image(
         field_type_of(manifest.inputs),
         manifest.grid.boundary,
@@ -88,23 +93,55 @@ def certify(manifest: Manifest, network: AbstractNetwork, *, seed: int) -> Equiv
         dtype=jnp.dtype(manifest.dtype),
         key=jr.key(seed),
     )
-    return equivariance_report(
+    report = equivariance_report(
         eqx.filter_jit(network),
         normal,
         group_named(manifest.group),
         translation_step=network.translation_step,
     )
+    if not report.passed:
+        element, field, error = report.worst
+        raise ValueError(
+            f"`write_package({manifest.name})`: the network must commute with {manifest.group}, but {element} "
+            f"changes {field} by {error:.2e} relative, above the tolerance {report.tolerance:g}."
+        )
+    return report
 
 
-def _fill(folder: Path, manifest: Manifest, network: AbstractNetwork, report: EquivarianceReport, card: str) -> None:
+def _served(
+    manifest: Manifest, network: AbstractNetwork, programs: dict[str, bytes], target: Path, seed: int
+) -> AbstractNetwork:
+    """The network that a reader of the package gets: the programs, when its architecture is unknown to readers."""
+    known = manifest.architecture.name in ARCHITECTURES
+    if not programs and not known:
+        raise ValueError(
+            f"`write_package({manifest.name})`: readers know no architecture {manifest.architecture.name!r}. Publish "
+            f"what they can run, `exported=True`, or name one of: {', '.join(sorted(ARCHITECTURES))}."
+        )
+    if not programs:
+        return network
+    exported = _programs.restore(manifest, programs, target)
+    _programs.check(manifest, exported, network, seed=seed)
+    return network if known else exported
+
+
+def _fill(
+    folder: Path,
+    manifest: Manifest,
+    network: AbstractNetwork,
+    programs: dict[str, bytes],
+    report: EquivarianceReport,
+    card: str,
+) -> None:
     _checkpoint.save(network, folder / CHECKPOINT)
+    for name, program in programs.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(program)
     names = [field.name for field in packed_fields(manifest.outputs)]
     _write_json(folder / CERTIFICATE, report.to_dict(names))
     (folder / CARD).write_text(card, encoding="utf-8")
     hashes = {name: sha256_of_file(path) for name, path in files_of(folder).items()}
-    content = manifest.model_copy(
-        update={"files": hashes, "digest": "", "translation_step": network.translation_step}
-    ).model_dump(mode="json")
+    content = manifest.model_copy(update={"files": hashes, "digest": ""}).model_dump(mode="json")
     _write_json(folder / MANIFEST, {**content, "digest": digest_of(content)})
     for path in [*folder.rglob("*"), folder]:
         _sync(path)
@@ -121,7 +158,7 @@ def _rename(staging: Path, target: Path) -> None:
 
 
 def _reads_back(package: Path, network: AbstractNetwork) -> bool:
-    """Whether the network that a reader of the package gets is, bit by bit, the one that was given."""
+    """Whether the network that a reader of the package gets is, bit by bit, this one."""
     try:
         return bool(eqx.tree_equal(load_package(package).model.network, network))
     except PackageCorrupt:

@@ -2,14 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
-from ._watch import place_called
+from ..inference._watch import place_called, programs
 
 MOVES = frozenset(
     {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "rev", "split", "concatenate", "pad"}
@@ -32,7 +31,7 @@ def costs(jaxpr: Jaxpr, place: str | None = None) -> Costs:
     for eqn in jaxpr.eqns:
         called = place_called(eqn)
         here = place if called is None else called
-        inner = [costs(program, here) for program in _programs(eqn)]
+        inner = [costs(program, here) for program in programs(eqn)]
         if eqn.primitive.name == "cond":
             inner = [max(inner, key=Counter.total)]
         repeats = eqn.params["length"] if eqn.primitive.name == "scan" else 1
@@ -59,7 +58,7 @@ def peak(jaxpr: Jaxpr) -> int:
     for i, eqn in enumerate(jaxpr.eqns):
         before = sum(existing.values())
         existing.update((v, nbytes(v.aval)) for v in eqn.outvars)
-        within = max((peak(program) for program in _programs(eqn)), default=0)
+        within = max((peak(program) for program in programs(eqn)), default=0)
         outside = sum(existing.values()) if eqn.primitive.name in ("scan", "while") else before
         highest = max(highest, sum(existing.values()), outside + within)
         existing = {v: size for v, size in existing.items() if last.get(v, -1) > i}
@@ -69,16 +68,6 @@ def peak(jaxpr: Jaxpr) -> int:
 def nbytes(array: Any) -> int:
     """The bytes of an array of which only shape and dtype are known."""
     return int(math.prod(array.shape) * array.dtype.itemsize)
-
-
-def _programs(eqn: JaxprEqn) -> Iterator[Jaxpr]:
-    """The programs that an operation runs: a compiled function, the body of a loop, branches."""
-    for setting in eqn.params.values():
-        for item in setting if isinstance(setting, tuple) else (setting,):
-            if isinstance(item, ClosedJaxpr):
-                yield item.jaxpr
-            elif isinstance(item, Jaxpr):
-                yield item
 
 
 def _multiply_adds(eqn: JaxprEqn) -> int:

@@ -14,12 +14,13 @@ from jaxtyping import PRNGKeyArray
 
 from ..boundary import Boundary
 from ..field_type import FieldType
-from ..inference import fold
+from ..inference import fold, merge
+from ..inference._watch import Notes, watch
 from ..multi_image import MultiImage
 from ._cost import costs, nbytes, peak
-from ._layers import is_shape, layer_plans, parameters
+from ._find import is_layer
+from ._layers import Form, Stages, is_shape, layer_plans, parameters, stored
 from ._report import Grid, Memory, Plan
-from ._watch import Notes, watch
 
 REACH = 32
 """How many pixels from a side that does not work others are tried, up and down."""
@@ -35,19 +36,37 @@ class _Input:
     batch: int
     dtype: str
 
+    @property
+    def array(self) -> jax.ShapeDtypeStruct:
+        """The shape of the packed image."""
+        shape = (self.batch, *self.grid, self.field_type.size(len(self.grid)))
+        return jax.ShapeDtypeStruct(shape, self.dtype)  # type: ignore[no-untyped-call]
+
+    def of(self, array: Any) -> MultiImage:
+        """The image that a packed array holds."""
+        return MultiImage(array, self.field_type, self.boundary)
+
+    def merged(self, network: eqx.Module) -> eqx.Module:
+        """The network with its linear layers in a row merged; the network itself if it does not take this image."""
+        try:
+            merged: eqx.Module = eqx.filter_eval_shape(
+                lambda network, array: merge(network, self.of(array)), network, self.array
+            )
+        except ValueError:
+            return network
+        return merged
+
     def trace(self, network: eqx.Module, notes: Notes) -> tuple[Any, Any]:
         """The program of one forward pass, and the image it gives. **Raises** what the network raises."""
-        shape = (self.batch, *self.grid, self.field_type.size(len(self.grid)))
         arrays, static = eqx.partition(network, is_shape)
 
         def forward(arrays: Any, array: Any) -> Any:
-            output = watch(eqx.combine(arrays, static), notes)(MultiImage(array, self.field_type, self.boundary))
+            output = watch(eqx.combine(arrays, static), notes, is_layer)(self.of(array))
             if not isinstance(output, MultiImage):
                 raise ValueError(f"A network gives a `MultiImage`, but this one gives {type(output).__name__}.")
             return output
 
-        image = jax.ShapeDtypeStruct(shape, self.dtype)  # type: ignore[no-untyped-call]
-        return jax.make_jaxpr(forward, return_shape=True)(arrays, image)
+        return jax.make_jaxpr(forward, return_shape=True)(arrays, self.array)
 
     def fits(self, network: eqx.Module, grid: Grid) -> bool:
         """Whether the network takes this image on another grid."""
@@ -66,21 +85,24 @@ def plan(
     boundary: tuple[Boundary, ...],
     batch: int = 1,
     dtype: str = "float32",
+    form: Form | None = None,
 ) -> Plan:
     """What a network will cost on a grid, and what it cannot do, before any of its weights exists.
 
-    Builds the network, folds it and runs it on shapes alone, so that only the equivariant filters are really computed:
-    a network too large for any memory is planned in a moment.
+    Builds the network, merges and folds it as for inference and runs it on shapes alone, so that only the equivariant
+    filters are really computed: a network too large for any memory is planned in a moment.
 
     **Arguments:**
 
     - build: from a key to a network, any `eqx.Module` from `MultiImage` to `MultiImage`; `lambda key: network` for one
         that exists. What follows `eqx.nn.inference_mode` is planned as in inference.
     - field_type, grid, boundary, batch, dtype: the image that it shall take. In `float64` the weights are too.
+    - form: from a layer to its folded form, as `fold` takes it. With what `tune` has measured of the merged network
+        the plan says how long each layer takes, on the image that was measured.
 
     **Returns:** a `Plan`. Where the network cannot be built or refuses the grid, its `problem` says why.
 
-    **Raises:** `ValueError` for a grid without one boundary per axis, or without any pixel.
+    **Raises:** `ValueError` for a grid without one boundary per axis, or without any pixel, and what `form` raises.
     """
     if len(grid) != len(boundary) or min(*grid, batch) < 1:
         raise ValueError(
@@ -94,12 +116,13 @@ def plan(
             network = eqx.nn.inference_mode(eqx.filter_eval_shape(build, jr.key(0)))
         except ValueError as error:
             return dataclasses.replace(question, problem=str(error))
-        return _planned(network, image, question)
+        return _planned(network, image, question, form)
 
 
-def _planned(network: eqx.Module, image: _Input, question: Plan) -> Plan:
-    notes = Notes()
-    folded = eqx.filter_eval_shape(fold, network)
+def _planned(network: eqx.Module, image: _Input, question: Plan, form: Form | None) -> Plan:
+    notes, merged = Notes(), image.merged(network)
+    folded = eqx.filter_eval_shape(lambda merged: fold(merged, form), merged)
+    stages = Stages(network, merged, folded, form)
     known = dataclasses.replace(
         question,
         model=type(network).__name__,
@@ -111,7 +134,7 @@ def _planned(network: eqx.Module, image: _Input, question: Plan) -> Plan:
     except ValueError as error:
         return dataclasses.replace(
             known,
-            layers=layer_plans(network, notes, None),
+            layers=layer_plans(stages, notes, None),
             problem=str(error),
             problem_at=notes.refused[0] if notes.refused else None,
             grids_that_work=_nearby(folded, image),
@@ -121,12 +144,12 @@ def _planned(network: eqx.Module, image: _Input, question: Plan) -> Plan:
         known,
         out_type=str(output.field_type),
         out_grid=output.grid,
-        layers=layer_plans(network, notes, spent),
+        layers=layer_plans(stages, notes, spent),
         multiply_adds=sum(amount for (_, kind), amount in spent.items() if kind == "multiply_adds"),
         elementwise=sum(amount for (_, kind), amount in spent.items() if kind == "elementwise"),
         memory=Memory(
-            weights=_stored(network),
-            folded=_stored(folded),
+            weights=stored(network),
+            folded=stored(folded),
             input=nbytes(program.in_avals[-1]),
             output=nbytes(output.array),
             activations=peak(program.jaxpr),
@@ -147,7 +170,3 @@ def _nearby(network: eqx.Module, image: _Input) -> tuple[Grid, ...]:
         if all(nearest) and nearest not in grids and image.fits(network, nearest):
             grids.append(nearest)
     return tuple(grids)
-
-
-def _stored(network: eqx.Module) -> int:
-    return sum(nbytes(leaf) for leaf in jax.tree.leaves(network) if is_shape(leaf))

@@ -9,8 +9,8 @@ from ..boundary import Boundary
 from ..nn._stencil import Stencil
 
 Grid = tuple[int, ...]
-HEADER = ("layer", "kind", "grid", "fields", "kernel", "parameters", "multiply-adds", "share", "elementwise")
-AMOUNTS = HEADER.index("parameters")
+HEADER = ("layer", "kind", "grid", "gives", "form", "multiply-adds", "bytes", "time", "reason")
+AMOUNTS = ("multiply-adds", "bytes", "time")
 PREFIXES = " kMGTPEZY"
 SHOWN = 3
 """How many of the layers that lack one path are named in the text."""
@@ -18,18 +18,28 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """One layer: where it stands in the network, what it maps, what it costs, and which paths it lacks.
+    """One layer: where it stands in the network, what it maps, in which form, what it costs, and which paths it lacks.
 
-    - place, kind: such as `encoders[0].conv` and `Conv`.
-    - in_type, out_type, grid, out_grid: what it takes and gives when it is first called.
-    - calls: how often one forward pass runs it.
-    - stencil: the sizes, stride and dilation of its kernel; None for a layer without filters.
-    - forms: of a layer that folds, the name of each form and what it is estimated to cost per output pixel, in
-        multiply-adds; the first is the one that is taken.
+    Of the network as it was built:
+
+    - place: such as `encoders[0].conv`.
     - filters: how many filters lead from each representation taken to each one given, 0 where the group allows none.
     - missing: the pairs (source, target) without a filter.
     - dropped: the representations taken from which no filter leads anywhere: what they hold is lost here.
     - parameters: trained numbers.
+
+    Of the network merged and folded for inference:
+
+    - kind: such as `Conv`.
+    - in_type, out_type, grid, out_grid: what it takes and gives when it is first called.
+    - calls: how often one forward pass runs it.
+    - stencil: the sizes, stride and dilation of its kernel; None for a layer without filters.
+    - form: the name of its form; None for a layer that does not fold, or has been merged into another.
+    - reason: why it has this form, or into which layer it has been merged.
+    - forms: of a layer that folds, the name of each form and what it is estimated to cost per output pixel, in
+        multiply-adds, the cheapest first.
+    - seconds: the name of each form and how long it takes, the fastest first; empty where nothing was measured.
+    - bytes: what is kept of it, its kernel in this form.
     - multiply_adds, elementwise: as in `Plan`.
 
     What is not known, because the network was not run that far, is None.
@@ -42,14 +52,23 @@ class LayerPlan:
     grid: Grid | None
     out_grid: Grid | None
     stencil: Stencil | None
+    form: str | None
+    reason: str | None
     forms: tuple[tuple[str, int], ...]
+    seconds: tuple[tuple[str, float], ...]
     filters: tuple[tuple[str, str, int], ...]
     missing: tuple[tuple[str, str], ...]
     dropped: tuple[str, ...]
     parameters: int
+    bytes: int
     calls: int | None
     multiply_adds: int | None
     elementwise: int | None
+
+    @property
+    def time(self) -> float | None:
+        """The measured seconds of one call in its form; None where nothing was measured."""
+        return dict(self.seconds).get(self.form or "")
 
 
 @dataclass(frozen=True)
@@ -57,7 +76,7 @@ class Memory:
     """Bytes of one forward pass.
 
     - weights: what is trained and stored.
-    - folded: what inference keeps instead, with every kernel expanded.
+    - folded: what inference keeps instead, every kernel in its form.
     - input, output: the packed images.
     - activations: an estimate of all intermediate arrays and the output at the worst moment. It takes every operation
         as written; a compiler that fuses operations needs less, one that copies for fast convolutions more.
@@ -112,7 +131,7 @@ class Plan:
         return dataclasses.asdict(self)
 
     def describe(self) -> str:
-        """The plan as a text to read: a table of all layers, the memory, what is missing, and what is wrong."""
+        """The plan as a text to read: a table of all layers, what they need, what is missing, and what is wrong."""
         return "\n\n".join("\n".join(part) for part in _parts(self) if part)
 
     def __str__(self) -> str:
@@ -122,9 +141,9 @@ class Plan:
 def _parts(plan: Plan) -> Iterator[Sequence[str]]:
     yield _title(plan)
     if plan.layers:
-        yield _table([HEADER, *(_row(layer, plan) for layer in plan.layers), *_totals(plan)])
+        yield _table([HEADER, *map(_row, plan.layers), *_totals(plan)])
     if plan.memory is not None:
-        yield _memory(plan.memory)
+        yield _needs(plan, plan.memory)
     yield _paths(plan.layers)
     if plan.problem is not None:
         place = f" in {plan.problem_at}" if plan.problem_at else ""
@@ -141,50 +160,56 @@ def _title(plan: Plan) -> list[str]:
     ]
 
 
-def _row(layer: LayerPlan, plan: Plan) -> tuple[str, ...]:
+def _row(layer: LayerPlan) -> tuple[str, ...]:
     times = {None: "", 0: " (not run)", 1: ""}.get(layer.calls, f" ({layer.calls} times)")
-    fields = layer.in_type if layer.in_type == layer.out_type else f"{layer.in_type} -> {layer.out_type}"
     return (
         f"{layer.place or 'the network'}{times}",
-        layer.kind,
-        _sides(layer.grid or ()),
-        fields or "",
-        ", ".join([_kernel(layer.stencil), *(name for name, _ in layer.forms[:1])]) if layer.stencil else "",
-        *_amounts(plan, layer.parameters, layer.multiply_adds, layer.elementwise),
+        " ".join([layer.kind, *([_kernel(layer.stencil)] if layer.stencil else [])]),
+        _sides(layer.grid or (), "x"),
+        layer.out_type or "",
+        (layer.form or "").removesuffix("Conv"),
+        *_amounts(layer.multiply_adds, layer.bytes, layer.time),
+        layer.reason or "",
     )
 
 
 def _totals(plan: Plan) -> Iterator[tuple[str, ...]]:
     """What is spent outside of all layers, if anything is, and everything together."""
-    total = (plan.parameters, plan.multiply_adds, plan.elementwise)
-    by_layer = [(layer.parameters, layer.multiply_adds, layer.elementwise) for layer in plan.layers]
-    within = [sum(amount or 0 for amount in column) for column in zip(*by_layer, strict=True)]
-    rest = [None if amount is None else amount - part for amount, part in zip(total, within, strict=True)]
-    if any(rest):
-        yield ("between layers", "", "", "", "", *_amounts(plan, *rest))
-    yield ("total", "", "", "", "", *_amounts(plan, *total))
+    if plan.multiply_adds is None or plan.memory is None:
+        return
+    multiply_adds = sum(layer.multiply_adds or 0 for layer in plan.layers)
+    within = sum(layer.bytes for layer in plan.layers)
+    if (multiply_adds, within) != (plan.multiply_adds, plan.memory.folded):
+        rest = _amounts(plan.multiply_adds - multiply_adds, plan.memory.folded - within, None)
+        yield ("between layers", "", "", "", "", *rest, "")
+    times = [layer.time * (layer.calls or 0) for layer in plan.layers if layer.time is not None]
+    yield ("total", "", "", "", "", *_amounts(plan.multiply_adds, plan.memory.folded, sum(times) or None), "")
 
 
-def _amounts(plan: Plan, parameters: int | None, multiply_adds: int | None, elementwise: int | None) -> tuple[str, ...]:
-    share = f"{multiply_adds / plan.multiply_adds:.1%}" if multiply_adds and plan.multiply_adds else ""
-    return (_short(parameters), _short(multiply_adds), share, _short(elementwise))
+def _amounts(multiply_adds: int | None, size: int, seconds: float | None) -> tuple[str, ...]:
+    return (short(multiply_adds), f"{short(size)}B", "" if seconds is None else duration(seconds))
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns of equal width, amounts to the right, and a rule below the head and above the total."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Columns of equal width without those that say nothing, amounts to the right, rules below head and last layer."""
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
     lines = []
-    for row in rows:
-        cells = zip(row, widths, strict=True)
-        padded = [cell.ljust(width) if i < AMOUNTS else cell.rjust(width) for i, (cell, width) in enumerate(cells)]
+    for row in zip(*columns, strict=True):
+        cells = zip(row, widths, columns, strict=True)
+        padded = [cell.rjust(n) if column[0] in AMOUNTS else cell.ljust(n) for cell, n, column in cells]
         lines.append("  ".join(padded).rstrip())
     rule = "-" * max(map(len, lines))
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
 
 
-def _memory(memory: Memory) -> list[str]:
+def _needs(plan: Plan, memory: Memory) -> list[str]:
     amounts = {field.name: getattr(memory, field.name) for field in dataclasses.fields(memory)}
-    return ["Memory: " + ", ".join(f"{name} {_short(amount)}B" for name, amount in amounts.items()) + "."]
+    return [
+        f"Memory: {', '.join(f'{name} {short(amount)}B' for name, amount in amounts.items())}.",
+        f"Parameters: {short(plan.parameters).strip()}. Numbers computed element by element: "
+        f"{short(plan.elementwise).strip()}.",
+    ]
 
 
 def _paths(layers: tuple[LayerPlan, ...]) -> list[str]:
@@ -208,20 +233,27 @@ def _some(places: list[str]) -> str:
 
 
 def _kernel(stencil: Stencil) -> str:
-    settings = [_sides(stencil.sizes)]
+    """Such as `3x3, dilation 2`; that a transposed one has stride 1/2 says that it doubles the grid."""
+    settings = [_sides(stencil.sizes, "x")]
     for name, setting in (("stride", stencil.stride), ("dilation", stencil.dilation)):
         if max(setting) > 1:
-            settings.append(f"{name} {setting[0] if len(set(setting)) == 1 else _sides(setting)}")
-    return ", ".join([*settings, *(["transposed"] if stencil.transposed else [])])
+            below = "1/" if name == "stride" and stencil.transposed else ""
+            settings.append(f"{name} {below}{setting[0] if len(set(setting)) == 1 else _sides(setting, 'x')}")
+    return ", ".join(settings)
 
 
-def _sides(sides: Sequence[int]) -> str:
-    return " x ".join(map(str, sides))
+def _sides(sides: Sequence[int], between: str = " x ") -> str:
+    return between.join(map(str, sides))
 
 
-def _short(amount: int | None) -> str:
+def short(amount: int | None) -> str:
     """Three digits and a prefix: 1234567 is `1.23 M`."""
     if amount is None or amount < 1000:
         return "" if amount is None else f"{amount} "
     digits, exponent = f"{amount:.2e}".split("e")
     return f"{float(digits) * 10 ** (int(exponent) % 3):g} {PREFIXES[int(exponent) // 3]}"
+
+
+def duration(seconds: float) -> str:
+    """Milliseconds: 0.00041 is `0.41 ms`."""
+    return f"{1000 * seconds:.2f} ms"

@@ -8,7 +8,7 @@ import pytest
 from equifield.boundary import Boundary
 from equifield_service.domain.errors import GridUnsupported
 from equifield_service.scheduling import Array
-from equifield_service.workers.loaded import LoadedModel, buckets, padded
+from equifield_service.workers.loaded import LoadedModel, buckets
 
 PERIODIC: tuple[Boundary, ...] = ("periodic", "periodic")
 
@@ -29,10 +29,6 @@ def samples(count: int, grid: tuple[int, int] = (8, 8)) -> Array:
 )
 def test_buckets_are_powers_of_two_and_the_largest_batch(max_batch: int, sizes: list[int]) -> None:
     assert buckets(max_batch) == sizes
-
-
-def test_padding_repeats_the_last_sample() -> None:
-    np.testing.assert_array_equal(padded(np.array([[1.0], [2.0]], np.float32), 4)[:, 0], [1, 2, 2, 2])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ...field_type import FieldType
-from ...multi_image import MultiImage, block_features, from_block_features
+from ...multi_image import MultiImage
+from ...nn._arrangement import AbstractArranged, Arrangement
 
 BIASES = ("auto", "mean", "scalar")
 
 
-class MeanBias(eqx.Module):
+class MeanBias(AbstractArranged):
     """Adds to each channel a learned multiple of its own mean over the grid; to true scalars a learned number.
 
     The mean over the grid is itself a value of the representation, so this commutes with every group, also where no
@@ -30,14 +31,14 @@ class MeanBias(eqx.Module):
         self.kind = kind
         self.weights = {str(representation): jnp.zeros(channels) for representation, channels in field_type}
 
-    def __call__(self, image: MultiImage) -> MultiImage:
+    def arranged(self, image: MultiImage, arrangement: Arrangement) -> MultiImage:
         """Maps an image to one of the same type."""
         blocks = {}
-        for representation in image.field_type.representations:
-            fields = block_features(image, representation)
-            bias = self.weights[str(representation)].astype(fields.dtype)[:, None]
+        for representation, fields in arrangement.blocks(image).items():
+            bias = arrangement.over_channels(self.weights[str(representation)], fields)
             if not (representation.is_scalar and self.kind != "mean"):
                 precise = fields.astype(jnp.promote_types(fields.dtype, jnp.float32))
-                bias = bias * jnp.mean(precise, axis=image.grid_axes, keepdims=True).astype(fields.dtype)
+                mean = jnp.mean(precise, axis=arrangement.grid_axes(image), keepdims=True)
+                bias = bias * mean.astype(fields.dtype)
             blocks[representation] = fields + bias
-        return from_block_features(blocks, image)
+        return arrangement.image(blocks, image)

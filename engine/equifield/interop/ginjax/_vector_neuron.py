@@ -1,19 +1,19 @@
 """ginjax's vector-neuron nonlinearity."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ..._random import normal
 from ...field_type import FieldType
-from ...multi_image import MultiImage, block_features, from_block_features
+from ...multi_image import MultiImage
 from ...nn._activations import activation_named
+from ...nn._arrangement import AbstractArranged, Arrangement
 from ...ops import inner_product, root, squared_norm
 
 
-class SignedVectorNeuron(eqx.Module):
+class SignedVectorNeuron(AbstractArranged):
     """The vector-neuron layer as ginjax computes it: act(s) times the sign of s.
 
     A true scalar x becomes act(x). Any other field x is split along the direction k of a learned mixture of its
@@ -44,22 +44,21 @@ class SignedVectorNeuron(eqx.Module):
                 key, subkey = jr.split(key)
                 self.mixing[str(representation)] = normal(subkey, (channels, channels), deviation=channels**-0.5)
 
-    def __call__(self, image: MultiImage) -> MultiImage:
+    def arranged(self, image: MultiImage, arrangement: Arrangement) -> MultiImage:
         """Maps an image to one of the same type."""
         blocks = {}
-        for representation in image.field_type.representations:
-            fields = block_features(image, representation)
+        for representation, fields in arrangement.blocks(image).items():
             if representation.is_scalar:
                 blocks[representation] = activation_named(self.activation)(fields)
             else:
-                blocks[representation] = self._along_direction(fields, self.mixing[str(representation)])
-        return from_block_features(blocks, image)
+                mixed = arrangement.mix(fields, self.mixing[str(representation)])
+                blocks[representation] = self._along_direction(fields, mixed, arrangement.size_axis)
+        return arrangement.image(blocks, image)
 
     def _along_direction(
-        self, fields: Float[Array, "*batch_grid channels size"], mixing: Float[Array, "channels channels"]
-    ) -> Float[Array, "*batch_grid channels size"]:
-        mixed = jnp.einsum("...cs,cd->...ds", fields, mixing.astype(fields.dtype), precision=jax.lax.Precision.HIGHEST)
-        direction = (mixed / (root(squared_norm(mixed)) + self.eps)).astype(fields.dtype)
-        along = inner_product(fields, direction).astype(fields.dtype)
+        self, fields: Float[Array, "*fields"], mixed: Float[Array, "*fields"], axis: int
+    ) -> Float[Array, "*fields"]:
+        direction = (mixed / (root(squared_norm(mixed, axis)) + self.eps)).astype(fields.dtype)
+        along = inner_product(fields, direction, axis).astype(fields.dtype)
         factor = activation_named(self.activation)(along) / (jnp.abs(along) + self.eps)
         return fields + (factor - 1) * along * direction
