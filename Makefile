@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint serve docs lock bench-engine container-check clean
+.PHONY: help demo test soak lint serve docs lock bench-engine bench-engine-gpu container-check clean
 
 help:
 	@echo "make demo    start the service, predict a real wind field, check its symmetry, draw it"
@@ -13,7 +13,8 @@ help:
 	@echo "make soak    the long forms of the tests"
 	@echo "make serve   the service on http://127.0.0.1:8000"
 	@echo "make docs    the documentation, built strictly into site/"
-	@echo "make bench-engine   compare folded networks with ginjax and with plain ones (QUICK=1: two minutes)"
+	@echo "make bench-engine   compare folded networks with ginjax, escnn and plain ones (QUICK=1: two minutes)"
+	@echo "make bench-engine-gpu   the same on a GPU, with every precision"
 	@echo "make lock    refresh the hash-pinned requirements"
 	@echo "make container-check   lint the container files and run the image's build steps (root, debootstrap)"
 
@@ -55,16 +56,32 @@ lock: $(READY)
 	$(LOCK) pyproject.toml --extra server --extra gpu -c requirements/dev.txt -o requirements/server-gpu.txt
 	echo hatchling | $(LOCK) - -c requirements/dev.txt -o requirements/build.txt
 
-# What is compared lives in an environment of its own.
+# What is compared lives in environments of its own: escnn runs on NumPy 1, ginjax on NumPy 2.
 PEERS := .peers
+GINJAX := $(PEERS)/ginjax/bin/python
+ESCNN := $(PEERS)/escnn/bin/python
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
 $(PEERS)/.ready: pyproject.toml
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --group peers
+	$(PYTHON) -m venv --clear $(PEERS)/ginjax
+	$(GINJAX) $(PIP_INSTALL) "pip>=25.1"
+	$(GINJAX) $(PIP_INSTALL) --group peers
+	$(PYTHON) -m venv --clear $(PEERS)/escnn
+	$(ESCNN) $(PIP_INSTALL) "pip>=25.1"
+	$(ESCNN) $(PIP_INSTALL) --group peers-escnn
+	$(ESCNN) $(PIP_INSTALL) --no-deps escnn==1.0.11
 	@touch $@
 
+BENCH_ENGINE = $(BIN)/python -m benchmarks.engine --ginjax $(GINJAX) --escnn $(ESCNN) $(if $(QUICK),--quick)
+
 bench-engine: $(READY) $(PEERS)/.ready
-	$(BIN)/python benchmarks/engine.py --peers $(PEERS)/bin/python $(if $(QUICK),--quick)
+	$(BENCH_ENGINE)
+
+# Adds JAX's CUDA plugin, of the same version, to both environments that have JAX.
+bench-engine-gpu: $(READY) $(PEERS)/.ready
+	$(BIN)/python $(PIP_INSTALL) "jax[cuda12]"
+	$(GINJAX) $(PIP_INSTALL) "jax[cuda12]"
+	$(BENCH_ENGINE) --device gpu
 
 # Without a container engine: needs root, debootstrap and a network.
 container-check: $(READY)

@@ -1,0 +1,82 @@
+"""The figures as text."""
+
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compare import Row
+
+HEAD = """# Benchmarks
+
+Made by `{command}` in {minutes:.0f} minutes on: {where}. Other programs may have used the machine, so what is compared
+runs in turn, call by call, and every figure is a median over rounds: of the ratios, or of the times. Single precision;
+a dash stands for what was not measured.
+"""
+TEXTS = {
+    "networks": """\
+ginjax's networks with the same weights here, folded and compiled as they are served; `twin` is the same
+architecture without any symmetry and with as many features in every layer. `work` is what the programs work in beside
+input, output and weights; `memory` is all of it. escnn's network has as many convolutions and activations between the
+same fields, as irreps of the same group, but norm nonlinearities where ginjax has vector neurons, and weights of its
+own: its outputs are not compared. Its convolutions are PyTorch's, in evaluation mode. It has no UNet, and no pointwise
+activation for scalars in three dimensions.
+""",
+    "layers": """\
+One convolution of 3 pixels a side, as it is folded by default, and in both forms, against an ordinary
+one with as many features, and against escnn's.
+""",
+    "builds": """\
+A network built by a new process, without compiling it: here with folding, in ginjax with its filters.
+""",
+    "precisions": """\
+The widest layer, folded, in every precision of `compile_model`, and what share that is of the
+speed of a plain product of square matrices. Operations are counted by XLA before it optimises.
+""",
+}
+
+
+def shown(value: Any) -> str:
+    """A figure with as many digits as it is worth."""
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.1e}" if value < 1e-3 else f"{value:.3g}"
+
+
+def printed(rows: Iterable[Row]) -> list[Row]:
+    """All rows, each printed as soon as it is there."""
+    found = []
+    for row in rows:
+        print("  ".join(f"{name} {shown(value)}" for name, value in row.items()), flush=True)
+        found.append(row)
+    return found
+
+
+def machine(sides: Iterable[dict[str, str]]) -> dict[str, str]:
+    """What a reader must know of where the figures come from, with what each side says about itself."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    known = {"processor": model, "cores": str(len(os.sched_getaffinity(0))), "python": platform.python_version()}
+    for side in sides:
+        known = side | known
+    return known
+
+
+def page(results: dict[str, Any]) -> str:
+    """The figures as a page of the documentation."""
+    where = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+    parts = [HEAD.format(where=where, command=results["command"], minutes=results["minutes"])]
+    for title, text in TEXTS.items():
+        if rows := results[title]:
+            parts += [f"## {title.capitalize()}\n", text, table(rows)]
+    return "\n".join(parts)
+
+
+def table(rows: list[Row]) -> str:
+    """Rows of the same figures in Markdown."""
+    names = list(rows[0])
+    lines = [names, ["---"] * len(names), *[[shown(row[name]) for name in names] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
