@@ -13,7 +13,7 @@ help:
 	@echo "make soak    the long forms of the tests"
 	@echo "make serve   the service on http://127.0.0.1:8000"
 	@echo "make docs    the documentation, built strictly into site/"
-	@echo "make bench-engine   compare folded networks with ginjax, escnn and plain ones (QUICK=1: two minutes)"
+	@echo "make bench-engine   compare folded networks with ginjax, escnn and plain ones (15 minutes; QUICK=1: two)"
 	@echo "make bench-engine-gpu   the same on a GPU, with every precision"
 	@echo "make lock    refresh the hash-pinned requirements"
 	@echo "make container-check   lint the container files and run the image's build steps (root, debootstrap)"

@@ -69,7 +69,7 @@ def networks(quick: bool) -> list[Case]:
         network("ResNet", 16, 64, batch=8),
         network("ResNet", 48, 64, step=True),
         network("DilResNet", 48, 64),
-        network("UNet", 20, 64, step=True),
+        network("UNet", 20, 64),
         network("ResNet", 16, 64, order=2, blocks=2),
         network("ResNet", 16, 16, group="B3", blocks=2),
         network("ResNet", 8, 32, group="B3", blocks=2),
@@ -80,9 +80,10 @@ def layers(quick: bool) -> list[Case]:
     """The layers that are compared."""
     if quick:
         return [layer("B2", 1, channels, 64) for channels in (8, 48)]
-    plane = [layer("B2", 1, channels, 64, batch) for channels in (8, 16, 32, 48, 96) for batch in (1, 8)]
+    plane = [layer("B2", 1, channels, 64) for channels in (8, 16, 32, 48, 96)]
+    batches = [layer("B2", 1, channels, 64, 8) for channels in (8, 16, 48)]
     tensors = [layer("B2", 2, channels, 64) for channels in (16, 48)]
-    return [*plane, layer("B2", 1, 16, 128), *tensors, layer("B3", 1, 16, 16), layer("B3", 1, 48, 32)]
+    return [*plane, *batches, layer("B2", 1, 16, 128), *tensors, layer("B3", 1, 16, 16), layer("B3", 1, 48, 32)]
 
 
 def builds(quick: bool) -> list[Case]:

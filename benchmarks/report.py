@@ -28,7 +28,8 @@ One convolution of 3 pixels a side, as it is folded by default, and in both form
 one with as many features, and against escnn's.
 """,
     "builds": """\
-A network built by a new process, without compiling it: here with folding, in ginjax with its filters.
+A network built by a new process: here with folding, in ginjax with its filters. What XLA's compiler takes of it is for
+many small programs, which a second run can find in JAX's cache.
 """,
     "precisions": """\
 The widest layer, folded, in every precision of `compile_model`, and what share that is of the

@@ -39,7 +39,7 @@ Sums = tuple[tuple[Term, ...], ...]
 Reaching = list[tuple[Representation, int, tuple[Term, ...]]]
 """Filters that reach one component of an output: from where, which of that path, and what it sums."""
 
-BLOCK_BYTES = 2**21
+BLOCK_BYTES = 2**20
 MOST_BLOCKS, MOST_TERMS = 4, 1000
 """Sums of more bytes are formed in this many blocks at most, and with this many terms in all: compiling takes time."""
 
