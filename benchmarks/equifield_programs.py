@@ -129,9 +129,20 @@ def _noise(fields: FieldType, case: dict[str, Any]) -> MultiImage:
 def _served(model: Any, image: MultiImage, precision: Precision = "float32") -> Program:
     batch, *grid, _ = image.array.shape
     options: Any = {"grids": [tuple(grid)], "batches": [batch], "boundary": image.boundary, "precision": precision}
-    (program,) = compile_model(model, image.field_type, **options).programs.values()
-    weights = eqx.filter(model, eqx.is_array)
-    return jax_programs.ready(program, lambda: (weights, jax_programs.fresh(image.array)))
+    (((_, size), program),) = compile_model(model, image.field_type, **options).programs.items()
+    weights, parts = eqx.filter(model, eqx.is_array), [image.array[n : n + size] for n in range(0, batch, size)]
+    facts = dict(jax_programs.ready(program, lambda: (weights, jax_programs.fresh(parts[0]))).facts)
+
+    def run(*parts: jax.Array) -> Any:
+        return jax.block_until_ready([program(weights, part) for part in parts])  # type: ignore[no-untyped-call]
+
+    others = run(*map(jax_programs.fresh, parts))[1:]
+    facts["peak_bytes"] += sum(array.nbytes for array in (*parts[1:], *others))
+
+    def arguments() -> tuple[jax.Array, ...]:
+        return tuple(map(jax_programs.fresh, parts))
+
+    return Program(run, arguments, lambda outputs: [np.concatenate([np.asarray(part) for part in outputs])], facts)
 
 
 def _step(model: Any, image: MultiImage) -> Program:

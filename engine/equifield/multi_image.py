@@ -115,7 +115,8 @@ class MultiImage(eqx.Module):
 
     def __add__(self, other: "MultiImage") -> "MultiImage":
         # Features first, as in a folded network, whose turns then cancel across the sum; elsewhere it costs nothing.
-        total = jnp.moveaxis(self.array, -1, 0) + jnp.moveaxis(self._other(other), -1, 0)
+        mine, theirs = jnp.broadcast_arrays(self.array, self._other(other))
+        total = jnp.moveaxis(mine, -1, 0) + jnp.moveaxis(theirs, -1, 0)
         return self.with_array(jnp.moveaxis(total, 0, -1))
 
     def __sub__(self, other: "MultiImage") -> "MultiImage":

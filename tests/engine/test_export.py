@@ -118,6 +118,7 @@ DAMAGED: dict[str, Callable[[bytes], bytes]] = {
     "list": lambda data: b"[]\n" + data.partition(b"\n")[2],
     "fields": lambda data: header(data, in_type="3x spinor"),
     "boundary": lambda data: header(data, boundary=["wet", "dry"]),
+    "another-grid": lambda data: header(data, grid=[32, 32]),
     "cut-short": lambda data: data[: len(data) // 2],
     "zeros": lambda data: data[:-5000] + bytes(5000),
 }

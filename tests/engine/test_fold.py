@@ -124,6 +124,23 @@ def test_sums_formed_in_blocks_of_the_grid_are_those_of_the_whole_grid(stride: i
         np.testing.assert_allclose(run(folded, image).array, run(layer, image).array, atol=2e-5)
 
 
+@pytest.mark.parametrize("form", [DenseConv, BasisFirstConv], ids=lambda form: form.__name__)
+def test_a_folded_layer_takes_no_samples_at_all_as_the_layer_does(form: Any, getkey: Keys) -> None:
+    layer = Conv(B2, FIELDS, FIELDS, key=getkey())
+    image = random_image(FIELDS, TORUS, (4, 4), batch=(0,), key=getkey())
+    assert run(form(layer), image).array.shape == run(layer, image).array.shape == (0, 4, 4, 4)
+
+
+def test_blocks_are_equal_under_vmap_and_have_gradients(getkey: Keys) -> None:
+    fields = FieldType.parse("24x scalar + 24x vector")
+    folded = fold(Conv(B2, fields, fields, key=getkey()), BasisFirstConv)
+    images = random_image(fields, TORUS, (46, 32), batch=(2,), key=getkey())
+    mapped = jax.jit(jax.vmap(lambda image: folded(image)))
+    np.testing.assert_allclose(mapped(images).array, run(folded, images).array, atol=1e-5)
+    slope = jax.grad(lambda array: jnp.sum(folded(images.with_array(array)).array))(images.array)
+    assert slope.shape == images.array.shape and bool(jnp.isfinite(slope).all())
+
+
 def test_few_filters_make_the_basis_first_form_cheaper(getkey: Keys) -> None:
     kinds = [FieldType.parse(text) for text in ("8x scalar + 8x vector", "8x regular(B2)")]
     forms = [type(cheaper(Conv(B2, fields, fields, key=getkey()))) for fields in kinds]

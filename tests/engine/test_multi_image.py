@@ -34,6 +34,13 @@ def test_arithmetic_is_that_of_the_fields() -> None:
     np.testing.assert_array_equal((-x).array, -x.array)
 
 
+def test_an_image_combines_with_every_sample_of_another() -> None:
+    one, others = image(1), [image(2), image(3)]
+    many = one.with_array(jnp.stack([other.array for other in others]))
+    for combined in ((many + one).array, (one + many).array, (many - (-one)).array):
+        np.testing.assert_allclose(combined, jnp.stack([(other + one).array for other in others]), atol=1e-6)
+
+
 def test_an_image_is_a_pytree_with_one_leaf() -> None:
     assert len(jax.tree.leaves(image())) == 1
     assert jax.tree.structure(image(0)) == jax.tree.structure(image(1))  # type: ignore[operator]

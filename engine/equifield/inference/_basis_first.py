@@ -69,14 +69,19 @@ class BasisFirstConv(eqx.Module):
         self.out_type = layer.out_type
         self.group = layer.group
         self.stencil = layer.stencil
+        weights = layer.filters.weights
+        dtype = next(iter(weights.values())).dtype
         scaled = {
-            path_name(source, target): layer.filters.weights[path_name(source, target)] * scales[:, None, None]
+            path_name(source, target): weights[path_name(source, target)] * scales[:, None, None].astype(dtype)
             for source, target, _, scales in self._paths()
         }
         self.mixing = tuple(
             tuple(
                 jnp.concatenate(
-                    [jnp.zeros((0, channels)), *(scaled[path_name(source, target)][n] for source, n, _ in reaching)]
+                    [
+                        jnp.zeros((0, channels), dtype),
+                        *(scaled[path_name(source, target)][n] for source, n, _ in reaching),
+                    ]
                 ).T
                 for reaching in self._reaching(target)
             )
@@ -103,12 +108,11 @@ class BasisFirstConv(eqx.Module):
         axis = planes.ndim - len(self.stencil.sizes)
         stride, reach = self.stencil.stride[0], self.stencil.extents[0] - self.stencil.stride[0]
         rows = (planes.shape[axis] - reach) // stride
-        number = min(
-            -(-self._bytes_of_sums(planes) // BLOCK_BYTES), MOST_BLOCKS, max(1, MOST_TERMS // self._terms), rows
-        )
+        wanted, most = -(-self._bytes_of_sums(planes) // BLOCK_BYTES), MOST_TERMS // max(1, self._terms)
+        number = max(1, min(wanted, MOST_BLOCKS, most, rows))
         outputs: list[Array] = []
         for first, last in itertools.pairwise(rows * i // number for i in range(number + 1)):
-            begin = stride * first + (_zero_after(outputs[-1]) if outputs else 0)
+            begin = stride * first + (_zero_after(jax.lax.stop_gradient(outputs[-1])) if outputs else 0)
             block = jax.lax.dynamic_slice_in_dim(planes, begin, stride * (last - first) + reach, axis)
             outputs.append(self._block(block))
         return jnp.concatenate(outputs, axis)
@@ -118,9 +122,10 @@ class BasisFirstConv(eqx.Module):
         return sums * planes[0].size * planes.dtype.itemsize // math.prod(self.stencil.stride)
 
     def _block(self, planes: Float[Array, " in_features *batch_padded"]) -> Float[Array, " out_features *batch_grid"]:
+        places = self.in_type.slices(self.group.dimension).values()
         fields = {
-            source: planes[features].reshape(self.in_type.channels(source), -1, *planes.shape[1:])
-            for source, features in self.in_type.slices(self.group.dimension).items()
+            source: planes[features].reshape(channels, source.size(self.group.dimension), *planes.shape[1:])
+            for (source, channels), features in zip(self.in_type, places, strict=True)
         }
 
         @functools.cache
@@ -134,12 +139,13 @@ class BasisFirstConv(eqx.Module):
             stacked = jnp.concatenate([none, *sums])
             flat = stacked.reshape(len(stacked), math.prod(none.shape[1:]))
             product = jnp.matmul(mixing.astype(flat.dtype), flat, precision=jax.lax.Precision.HIGHEST)
-            return product.reshape(-1, *none.shape[1:])
+            return product.reshape(len(mixing), *none.shape[1:])
 
         blocks = []
         for target, mixing in zip(self.out_type.representations, self.mixing, strict=True):
             components = [mixed(*pair) for pair in zip(self._reaching(target), mixing, strict=True)]
-            blocks.append(jnp.stack(components, axis=1).reshape(-1, *none.shape[1:]))
+            stacked = jnp.stack(components, axis=1)
+            blocks.append(stacked.reshape(stacked.shape[0] * stacked.shape[1], *none.shape[1:]))
         return jnp.concatenate(blocks)
 
     @property
@@ -162,12 +168,18 @@ class BasisFirstConv(eqx.Module):
         ]
 
 
+@jax.custom_batching.custom_vmap
 def _zero_after(output: Float[Array, "..."]) -> Int[Array, ""]:
     """Zero, but known only when `output` is: what needs it waits, so that its memory can be that of the block before.
 
     XLA on CPUs would otherwise hold the sums of all blocks at once; it drops optimisation barriers.
     """
     return (output.reshape(-1)[0] > jnp.inf).astype(jnp.int32)
+
+
+@_zero_after.def_vmap
+def _zero_after_all(size: int, batched: list[bool], output: Float[Array, "..."]) -> tuple[Int[Array, ""], bool]:
+    return _zero_after(output), False
 
 
 def _sum(
@@ -209,6 +221,11 @@ def _sums(
         for entry, (*tap, component, reached) in zip(
             row.data, zip(*map(np.ndarray.tolist, columns), strict=True), strict=True
         ):
-            sums[reached].append(Term(round(float(entry / scale), 12), tuple(tap), component))
+            sums[reached].append(Term(_snapped(float(entry / scale)), tuple(tap), component))
         found.append(tuple(map(tuple, sums)))
     return tuple(found), scales
+
+
+def _snapped(coefficient: float) -> float:
+    """1 and -1 where they are meant: these need no product."""
+    return math.copysign(1.0, coefficient) if abs(abs(coefficient) - 1) < 1e-12 else coefficient

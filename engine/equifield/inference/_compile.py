@@ -1,6 +1,5 @@
 """Ahead-of-time compilation for grids and batch sizes."""
 
-import functools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,7 +20,7 @@ Prediction = Float[np.ndarray, "batch *out_grid out_features"]
 Function = Callable[[Any, Array], Any]
 
 PIXELS = 64 * 64
-"""How many pixels a CPU takes at a time, if a sample has fewer."""
+"""How many pixels a CPU takes at a time, unless one sample has more."""
 
 
 class CompiledModel:
@@ -61,20 +60,30 @@ class CompiledModel:
             function: Callable[[MultiImage], MultiImage] = eqx.combine(parameters, static)
             return function(MultiImage(array, field_type, boundary)).array
 
-        self._run = in_precision(few_at_a_time(run), precision)
+        self._run = in_precision(run, precision)
         self._donated = {grid: donates(self._run, self._parameters, self._input(grid, 1)) for grid in self.grids}
 
     def compile(self) -> None:
         """Compiles every batch size on every grid, unless that has been done."""
         for grid in self.grids:
-            for batch in self.batches:
+            for batch in self.sizes(grid):
                 self._program(grid, batch)
 
-    def __call__(self, array: Float[np.ndarray, "batch *grid features"]) -> Prediction:
+    def sizes(self, grid: Grid) -> list[int]:
+        """The batch sizes that there are programs for on a grid, in ascending order.
+
+        On a CPU no more samples than have `PIXELS` pixels together, or one: more at once do not fit into its caches,
+        take no less time and more memory.
+        """
+        most = max(1, PIXELS // math.prod(grid)) if jax.default_backend() == "cpu" else max(self.batches)
+        return sorted({min(batch, most) for batch in self.batches})
+
+    def __call__(self, array: Float[Array | np.ndarray, "batch *grid features"]) -> Prediction:
         """The packed prediction for packed samples in float32.
 
         **Raises:** `ValueError` for a grid or a precision that it is not compiled for, and for no samples at all.
         """
+        array = np.asarray(array)  # of an array on the device a donating program would take the memory
         sides = array.shape[1:-1]
         if sides not in self.grids or array.shape != (len(array) or 1, *sides, self._features):
             raise ValueError(
@@ -85,16 +94,17 @@ class CompiledModel:
             raise ValueError(
                 f"A compiled model takes float32, not {array.dtype}. Convert it: `array.astype('float32')`."
             )
-        largest = self.batches[-1]
+        largest = self.sizes(sides)[-1]
         if len(array) <= largest:
             return self._predict(array)
         return np.concatenate([self._predict(array[n : n + largest]) for n in range(0, len(array), largest)])
 
     def _predict(self, array: Float[np.ndarray, "batch *grid features"]) -> Prediction:
-        batch, number = next(size for size in self.batches if size >= len(array)), len(array)
+        grid, number = array.shape[1:-1], len(array)
+        batch = next(size for size in self.sizes(grid) if size >= number)
         if number < batch:
             array = np.concatenate([array, np.broadcast_to(array[-1:], (batch - number, *array.shape[1:]))])
-        program = self._program(array.shape[1:-1], batch)
+        program = self._program(grid, batch)
         return np.asarray(program(self._parameters, array))[:number]
 
     def _program(self, grid: Grid, batch: int) -> Compiled:
@@ -123,7 +133,8 @@ def compile_model(
     - model: from images to images, best a folded one.
     - field_type: the fields that it takes.
     - grids: the sizes of the grid axes.
-    - batches: how many samples a program takes; powers of two waste less than half of the work.
+    - batches: how many samples a program takes; powers of two waste less than half of the work. On a CPU large samples
+        are taken one at a time, whatever this says.
     - boundary: what lies beyond the grid's edge, per axis.
     - precision: of matrix products and convolutions: `float32`, `tf32` or `bfloat16`; all else is in float32.
 
@@ -132,28 +143,6 @@ def compile_model(
     compiled = CompiledModel(model, field_type, grids=grids, batches=batches, boundary=boundary, precision=precision)
     compiled.compile()
     return compiled
-
-
-def few_at_a_time(run: Function) -> Function:
-    """The same function of parameters and independent samples, which on a CPU takes only a few of them at a time.
-
-    What more samples need is not faster there, because it does not fit into the caches, and takes more memory.
-    """
-
-    @functools.wraps(run)
-    def some_at_a_time(parameters: Any, array: Array) -> Any:
-        batch, pixels = len(array), math.prod(array.shape[1:-1])
-        few = max(
-            number
-            for number in range(1, batch + 1)
-            if not batch % number and (number == 1 or number * pixels <= PIXELS)
-        )
-        if jax.default_backend() != "cpu" or few == batch:
-            return run(parameters, array)
-        parts = jax.lax.map(lambda part: run(parameters, part), array.reshape(-1, few, *array.shape[1:]))
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), parts)
-
-    return some_at_a_time
 
 
 def ahead_of_time(run: Function, parameters: Any, array: jax.ShapeDtypeStruct, *, donate: bool) -> Compiled:

@@ -106,6 +106,10 @@ def load_program(data: bytes) -> ExportedModel:
         check_boundary(boundary)
         exported = jax.export.deserialize(bytearray(program))
         _check(exported)
+        ((_, *taken), (_, *given)) = (exported.in_avals[0].shape, exported.out_avals[0].shape)
+        features = [fields.size(len(grid)) for fields in (in_type, out_type)]
+        if taken != [*grid, features[0]] or given[-1] != features[1]:
+            raise ValueError("It takes or gives other shapes than its first line says.")
     except Exception as error:  # the reader of `jax.export` fails in any way on what is not its own
         raise ValueError(f"This is no exported program: {error}") from error
     return ExportedModel(data, in_type, out_type, grid, boundary, exported)

@@ -23,10 +23,10 @@ def in_precision(function: Callable[..., T], precision: str) -> Callable[..., T]
     """The same function, with all its matrix products and convolutions of float32 numbers in another precision.
 
     - `float32`: as they are written.
-    - `tf32`: in the default precision of the device: 10 bits of the factors on GPUs that have tensor cores for it.
-        Changes nothing on a CPU.
-    - `bfloat16`: the factors are rounded to bfloat16, 7 bits, their products are summed in float32. A CPU gives these
-        numbers too, but takes longer.
+    - `tf32`: in the default precision of the device: 11 significant bits of the factors on GPUs that have tensor cores
+        for it. Changes nothing on a CPU.
+    - `bfloat16`: the factors are rounded to 8 significant bits, their products are summed in float32. A CPU gives
+        these numbers too, but takes longer.
 
     All else stays as it is: norms and their statistics, sums, activations and residual connections in float32, and
     whatever is not float32. Nothing that the function calls has to know. For inference: what brings its own rule for

@@ -43,7 +43,7 @@ class Tuning:
 
 
 def tune(model: eqx.Module, image: MultiImage) -> Tuning:
-    """Times both forms of every layer that folds, on the grid on which it runs, in turn, on the default device.
+    """Times both forms of every layer that folds, on the grid of its first call, in turn, on the default device.
 
     **Arguments:**
 

@@ -32,13 +32,13 @@ class Arrangement:
 
     def blocks(self, image: MultiImage) -> dict[Representation, Float[Array, "..."]]:
         """The fields of every representation."""
-        representations = image.field_type.representations
         if not self.first:
-            return {representation: block_features(image, representation) for representation in representations}
+            return {rho: block_features(image, rho) for rho in image.field_type.representations}
         planes = jnp.moveaxis(image.array, -1, 0)
         slices = image.field_type.slices(image.ndim)
         return {
-            rho: planes[slices[rho]].reshape(-1, rho.size(image.ndim), *planes.shape[1:]) for rho in representations
+            rho: planes[slices[rho]].reshape(channels, rho.size(image.ndim), *planes.shape[1:])
+            for rho, channels in image.field_type
         }
 
     def image(self, blocks: Mapping[Representation, Float[Array, "..."]], like: MultiImage) -> MultiImage:

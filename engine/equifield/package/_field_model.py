@@ -33,7 +33,7 @@ class FieldModel(eqx.Module):
     Means and scales are one number per field, so normalising commutes with the group. What it multiplies by, and the
     means of what it gives, are linear layers, which `inference.merge` merges into the network's first and last.
     Subtracting the means of what it takes is none of them: where a field varies little about a large mean, the
-    difference of two large sums would be left of it.
+    difference of two large sums would be left of it. For inference: train `network`, not the scales.
     """
 
     scale_in: Linear

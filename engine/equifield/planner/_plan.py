@@ -121,6 +121,7 @@ def plan(
 
 def _planned(network: eqx.Module, image: _Input, question: Plan, form: Form | None) -> Plan:
     notes, merged = Notes(), image.merged(network)
+    form = form if image.fits(network, image.grid) else None  # a refused network is not merged, so no tuning knows it
     folded = eqx.filter_eval_shape(lambda merged: fold(merged, form), merged)
     stages = Stages(network, merged, folded, form)
     known = dataclasses.replace(
