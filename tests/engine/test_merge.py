@@ -244,7 +244,12 @@ SMALL: dict[Any, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("architecture", SMALL, ids=lambda kind: kind.__name__)
+LONG = (DilatedResNet, SimpleConv)
+
+
+@pytest.mark.parametrize(
+    "architecture", [pytest.param(a, id=a.__name__, marks=[pytest.mark.soak] if a in LONG else []) for a in SMALL]
+)
 def test_the_first_and_the_last_layer_hold_the_scales(architecture: Any, getkey: Keys) -> None:
     with jax.enable_x64(True):
         fresh: Any = architecture(B2, FLOW, FLOW, hidden=FLOW, **SMALL[architecture], key=getkey())
