@@ -17,6 +17,7 @@ from ..groups import Group
 from ..kernels import kernel_basis
 from ..multi_image import MultiImage
 from ..nn import Conv, Linear
+from ..nn._arrangement import blocks_of
 from ..nn._check import check_type
 from ..nn._filters import path_name
 from ..nn._stencil import Stencil
@@ -36,12 +37,15 @@ class Term(NamedTuple):
 
 Sums = tuple[tuple[Term, ...], ...]
 """For each component of the target, the terms of the sum that one filter forms of its input."""
+Path = tuple[Representation, Representation, tuple[Sums, ...], Float[np.ndarray, " filters"]]
+"""From where to where, the sums that each filter forms, and the sizes of the filters."""
 Reaching = list[tuple[Representation, int, tuple[Term, ...]]]
 """Filters that reach one component of an output: from where, which of that path, and what it sums."""
 
 BLOCK_BYTES = 2**20
+"""Sums of more bytes than this are formed in several blocks of the grid, one after the other."""
 MOST_BLOCKS, MOST_TERMS = 4, 1000
-"""Sums of more bytes are formed in this many blocks at most, and with this many terms in all: compiling takes time."""
+"""How many blocks there are at most, and terms in all of them together: each takes time to compile."""
 
 
 class BasisFirstConv(eqx.Module):
@@ -122,11 +126,7 @@ class BasisFirstConv(eqx.Module):
         return sums * planes[0].size * planes.dtype.itemsize // math.prod(self.stencil.stride)
 
     def _block(self, planes: Float[Array, " in_features *batch_padded"]) -> Float[Array, " out_features *batch_grid"]:
-        places = self.in_type.slices(self.group.dimension).values()
-        fields = {
-            source: planes[features].reshape(channels, source.size(self.group.dimension), *planes.shape[1:])
-            for (source, channels), features in zip(self.in_type, places, strict=True)
-        }
+        fields = blocks_of(planes, self.in_type, self.group.dimension)
 
         @functools.cache
         def seen(source: Representation, tap: Index, component: int) -> Float[Array, " channels *batch_grid"]:
@@ -152,7 +152,7 @@ class BasisFirstConv(eqx.Module):
     def _terms(self) -> int:
         return sum(len(terms) for _, _, filters, _ in self._paths() for sums in filters for terms in sums)
 
-    def _paths(self) -> "tuple[Path, ...]":
+    def _paths(self) -> tuple[Path, ...]:
         return paths(self.group, self.in_type, self.out_type, self.stencil.sizes)
 
     def _reaching(self, target: Representation) -> list[Reaching]:
@@ -190,9 +190,6 @@ def _sum(
         value = seen(tap, component)
         total = total - value if coefficient == -1 else total + (value if coefficient == 1 else coefficient * value)
     return jnp.asarray(total)
-
-
-Path = tuple[Representation, Representation, tuple[Sums, ...], Float[np.ndarray, " filters"]]
 
 
 def paths(group: Group, in_type: FieldType, out_type: FieldType, sizes: tuple[int, ...]) -> tuple[Path, ...]:

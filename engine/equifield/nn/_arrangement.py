@@ -34,12 +34,7 @@ class Arrangement:
         """The fields of every representation."""
         if not self.first:
             return {rho: block_features(image, rho) for rho in image.field_type.representations}
-        planes = jnp.moveaxis(image.array, -1, 0)
-        slices = image.field_type.slices(image.ndim)
-        return {
-            rho: planes[slices[rho]].reshape(channels, rho.size(image.ndim), *planes.shape[1:])
-            for rho, channels in image.field_type
-        }
+        return blocks_of(jnp.moveaxis(image.array, -1, 0), image.field_type, image.ndim)
 
     def image(self, blocks: Mapping[Representation, Float[Array, "..."]], like: MultiImage) -> MultiImage:
         """The inverse of `blocks`: an image with the boundaries and the precision of `like`."""
@@ -63,6 +58,17 @@ class Arrangement:
     def grid_axes(self, image: MultiImage) -> tuple[int, ...]:
         """The axes of the grid in the fields of an image."""
         return tuple(axis + 2 * self.first for axis in image.grid_axes)
+
+
+def blocks_of(
+    planes: Float[Array, " features *pixels"], field_type: FieldType, ndim: int
+) -> dict[Representation, Float[Array, " channels size *pixels"]]:
+    """The fields of every representation in an array with features first, on so many grid axes."""
+    slices = field_type.slices(ndim)
+    return {
+        representation: planes[slices[representation]].reshape(channels, representation.size(ndim), *planes.shape[1:])
+        for representation, channels in field_type
+    }
 
 
 LAST, FIRST = Arrangement(first=False), Arrangement(first=True)

@@ -46,14 +46,14 @@ class _Input:
         """The image that a packed array holds."""
         return MultiImage(array, self.field_type, self.boundary)
 
-    def merged(self, network: eqx.Module) -> eqx.Module:
-        """The network with its linear layers in a row merged; the network itself if it does not take this image."""
+    def merged(self, network: eqx.Module) -> eqx.Module | None:
+        """The network with its linear layers in a row merged; None if it does not take this image."""
         try:
             merged: eqx.Module = eqx.filter_eval_shape(
                 lambda network, array: merge(network, self.of(array)), network, self.array
             )
         except ValueError:
-            return network
+            return None
         return merged
 
     def trace(self, network: eqx.Module, notes: Notes) -> tuple[Any, Any]:
@@ -121,7 +121,8 @@ def plan(
 
 def _planned(network: eqx.Module, image: _Input, question: Plan, form: Form | None) -> Plan:
     notes, merged = Notes(), image.merged(network)
-    form = form if image.fits(network, image.grid) else None  # a refused network is not merged, so no tuning knows it
+    if merged is None:
+        merged, form = network, None  # what is not merged, no tuning knows
     folded = eqx.filter_eval_shape(lambda merged: fold(merged, form), merged)
     stages = Stages(network, merged, folded, form)
     known = dataclasses.replace(
