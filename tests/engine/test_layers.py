@@ -83,7 +83,9 @@ def test_a_layer_commutes_with_every_element(kind: type, group: Group, getkey: K
 
 
 @every_layer
-@pytest.mark.parametrize("group", MAIN, ids=str)
+@pytest.mark.parametrize(
+    "group", [pytest.param(g, marks=[pytest.mark.soak] if g.dimension == 3 else []) for g in MAIN], ids=str
+)
 def test_a_layer_commutes_in_single_precision(kind: type, group: Group, getkey: Keys) -> None:
     layer, x = build(kind, group, getkey()), image(kind, group, getkey())
     assert_commutes(layer, x, group, 1e-5)

@@ -64,7 +64,11 @@ TWINS: dict[Any, Any] = {
 
 LAWS = [(kind, group) for kind in SMALL for group in GROUPS if kind is UNet or group.name in ("B2", "B3")]
 """A UNet has every kind of layer: the others need not be tried for every group."""
-DOUBLE = [(kind, group) for kind, group in LAWS if kind is UNet or group.dimension == 2]
+DOUBLE = [
+    pytest.param(kind, group, marks=[pytest.mark.soak] if kind is UNet and group.name != "B3" else [])
+    for kind, group in LAWS
+    if kind is UNet or group.dimension == 2
+]
 
 every_architecture = pytest.mark.parametrize("architecture", SMALL, ids=lambda kind: kind.__name__)
 run = eqx.filter_jit(lambda network, image: network(image))
@@ -151,6 +155,7 @@ def test_boundaries_turn_with_the_image(getkey: Keys) -> None:
     assert errors(small(ResNet, B2, getkey()), image, B2).max() <= 1e-5
 
 
+@pytest.mark.soak
 def test_a_deep_network_neither_grows_nor_magnifies_rounding_errors(getkey: Keys) -> None:
     image = kinds(random_image(FIELDS, TORUS, (8, 8), key=getkey()), B2)
     network = ResNet(B2, FIELDS, FIELDS, hidden=HIDDEN, num_blocks=8, key=getkey())
@@ -197,6 +202,7 @@ def test_a_twin_has_as_many_features_in_every_layer(architecture: Any, getkey: K
     assert len(features(twin)) >= 3
 
 
+@pytest.mark.soak  # the parts have tests of their own, in test_fold and test_compile
 def test_the_folded_and_the_compiled_network_are_equal_to_it(getkey: Keys) -> None:
     network = small(UNet, B2, getkey())
     image = random_image(FIELDS, TORUS, (8, 8), batch=(3,), key=getkey())

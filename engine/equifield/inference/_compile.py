@@ -78,10 +78,25 @@ class CompiledModel:
         most = max(1, PIXELS // math.prod(grid)) if jax.default_backend() == "cpu" else max(self.batches)
         return sorted({min(batch, most) for batch in self.batches})
 
+    def compile_for(self, grid: Grid, samples: int) -> None:
+        """Compiles the program that takes so many samples on a grid, unless that has been done."""
+        self._program(grid, self._batch(grid, samples))
+
+    def is_compiled_for(self, grid: Grid, samples: int) -> bool:
+        """Whether so many samples on a grid can be predicted without compiling."""
+        return (grid, self._batch(grid, samples)) in self.programs
+
     def __call__(self, array: Float[Array | np.ndarray, "batch *grid features"]) -> Prediction:
         """The packed prediction for packed samples in float32.
 
         **Raises:** `ValueError` for a grid or a precision that it is not compiled for, and for no samples at all.
+        """
+        return self.start(array)()
+
+    def start(self, array: Float[Array | np.ndarray, "batch *grid features"]) -> Callable[[], Prediction]:
+        """Begins a prediction and returns at once; calling what it returns waits for it, and gives it.
+
+        Samples that need several programs one after the other are begun by that call. **Raises:** as the model itself.
         """
         array = np.asarray(array)  # of an array on the device a donating program would take the memory
         sides = array.shape[1:-1]
@@ -96,16 +111,22 @@ class CompiledModel:
             )
         largest = self.sizes(sides)[-1]
         if len(array) <= largest:
-            return self._predict(array)
-        return np.concatenate([self._predict(array[n : n + largest]) for n in range(0, len(array), largest)])
+            return self._begin(array)
+        parts = [array[n : n + largest] for n in range(0, len(array), largest)]
+        return lambda: np.concatenate([self._begin(part)() for part in parts])
 
-    def _predict(self, array: Float[np.ndarray, "batch *grid features"]) -> Prediction:
+    def _begin(self, array: Float[np.ndarray, "batch *grid features"]) -> Callable[[], Prediction]:
         grid, number = array.shape[1:-1], len(array)
-        batch = next(size for size in self.sizes(grid) if size >= number)
+        batch = self._batch(grid, number)
         if number < batch:
             array = np.concatenate([array, np.broadcast_to(array[-1:], (batch - number, *array.shape[1:]))])
-        program = self._program(grid, batch)
-        return np.asarray(program(self._parameters, array))[:number]
+        predicted = self._program(grid, batch)(self._parameters, array)
+        return lambda: np.asarray(predicted)[:number]
+
+    def _batch(self, grid: Grid, samples: int) -> int:
+        """The smallest batch that holds so many samples, else the largest."""
+        sizes = self.sizes(grid)
+        return next((size for size in sizes if size >= samples), sizes[-1])
 
     def _program(self, grid: Grid, batch: int) -> Compiled:
         if (grid, batch) not in self.programs:
