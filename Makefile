@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint serve docs lock bench-engine bench-engine-gpu container-check clean
+.PHONY: help demo test soak lint serve docs lock bench-engine bench-engine-gpu bench-service container-check clean
 
 help:
 	@echo "make demo    start the service, predict a real wind field, check its symmetry, draw it"
@@ -15,6 +15,7 @@ help:
 	@echo "make docs    the documentation, built strictly into site/"
 	@echo "make bench-engine   compare folded networks with ginjax, escnn and plain ones (15 minutes; QUICK=1: two)"
 	@echo "make bench-engine-gpu   the same on a GPU, with every precision"
+	@echo "make bench-service  compare the service with LitServe, BentoML, Ray Serve and MLServer (QUICK=1: minutes)"
 	@echo "make lock    refresh the hash-pinned requirements"
 	@echo "make container-check   lint the container files and run the image's build steps (root, debootstrap)"
 
@@ -51,7 +52,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 # UPGRADE=--upgrade moves to the newest versions allowed; otherwise what is pinned stays.
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
-	$(LOCK) pyproject.toml --extra server --extra train --extra plot --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra server --extra s3 --extra telemetry --extra train --extra plot --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra server -c requirements/dev.txt -o requirements/server-cpu.txt
 	$(LOCK) pyproject.toml --extra server --extra gpu -c requirements/dev.txt -o requirements/server-gpu.txt
 	echo hatchling | $(LOCK) - -c requirements/dev.txt -o requirements/build.txt
@@ -82,6 +83,18 @@ bench-engine-gpu: $(READY) $(PEERS)/.ready
 	$(BIN)/python $(PIP_INSTALL) "jax[cuda12]"
 	$(GINJAX) $(PIP_INSTALL) "jax[cuda12]"
 	$(BENCH_ENGINE) --device gpu
+
+SERVING := litserve bentoml ray mlserver
+
+$(PEERS)/.ready-serving: pyproject.toml
+	for peer in $(SERVING); do $(PYTHON) -m venv --clear $(PEERS)/$$peer && \
+		$(PEERS)/$$peer/bin/python $(PIP_INSTALL) "pip>=25.1" && \
+		$(PEERS)/$$peer/bin/python $(PIP_INSTALL) --group peers-$$peer || exit 1; done
+	@touch $@
+
+bench-service: $(READY) $(PEERS)/.ready-serving
+	$(BIN)/python -m benchmarks.service $(foreach peer,$(SERVING),--$(peer) $(PEERS)/$(peer)/bin/python) \
+		$(if $(QUICK),--quick)
 
 # Without a container engine: needs root, debootstrap and a network.
 container-check: $(READY)
