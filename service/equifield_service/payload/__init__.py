@@ -6,6 +6,11 @@ files (`handling` and below) are imported by the payload processes alone.
 
 from .pool import PayloadPool as PayloadPool
 from .values import Decoded as Decoded
+from .values import Frame as Frame
 from .values import Kind as Kind
 from .values import Limits as Limits
+from .values import Missing as Missing
+from .values import Precision as Precision
 from .values import ReadOptions as ReadOptions
+from .values import Stagger as Stagger
+from .values import WriteOptions as WriteOptions

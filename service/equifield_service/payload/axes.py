@@ -3,9 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from equifield.package.manifest import GridSpec, Manifest
 
 from ..domain.errors import (
@@ -17,11 +14,12 @@ from ..domain.errors import (
     SpacingNotUniform,
     StaggeredGrid,
 )
+from .coordinates import coordinates_of
 from .describing import clean, listing, text
 from .fields import Found
-from .reading import File, decoded
+from .reading import File
+from .spacing import Line, check_direction, check_spacing, line_of
 
-TOLERANCE = 1e-3
 EAST = ("degrees_east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE")
 NORTH = ("degrees_north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN")
 UNITS = {"x": EAST, "y": NORTH}
@@ -34,12 +32,13 @@ STANDARD_NAMES = {
 
 @dataclass(frozen=True)
 class Axis:
-    """One spatial axis of the model, found in a file."""
+    """One spatial axis of the model, found in a file; `periodic` where its longitudes go all around the globe."""
 
     name: str
     dimension: str
     size: int
     decreasing: bool
+    periodic: bool
 
 
 def find_axes(file: File, manifest: Manifest, found: list[Found], asked: Mapping[str, str]) -> list[Axis]:
@@ -71,18 +70,43 @@ def find_axes(file: File, manifest: Manifest, found: list[Found], asked: Mapping
         )
     _check_complete(file, found, chosen)
     _check_sizes(manifest.grid, chosen, dims)
-    values = {axis: _values(file, coordinates[dim]) for axis, dim in chosen.items()}
-    for axis, dim in chosen.items():
-        _check_direction(dim, values[axis])
+    lines = {axis: line_of(file, dim, coordinates[dim]) for axis, dim in chosen.items()}
+    for line in lines.values():
+        check_direction(line)
     if manifest.grid.spacing == "uniform":
-        _check_spacing(chosen, values)
-    return [Axis(axis, dim, dims[dim], _decreases(values[axis])) for axis, dim in chosen.items()]
+        _check_rectilinear(file, found, lines)
+        check_spacing(lines)
+    return [
+        Axis(axis, line.dimension, line.size, line.decreasing, axis == "x" and _global(file, line))
+        for axis, line in lines.items()
+    ]
+
+
+def _global(file: File, line: Line) -> bool:
+    if line.coordinate is None or text(file.variables[line.coordinate].attrs, "units") not in EAST:
+        return False
+    return line.covers(360.0)
+
+
+def _check_rectilinear(file: File, found: list[Found], lines: Mapping[str, Line]) -> None:
+    """Refuses a grid whose places are given by two-dimensional longitudes and latitudes alone."""
+    bare = {line.dimension for line in lines.values() if line.coordinate is None}
+    fields = [name for place in found for name in place.variables.values()]
+    for name in coordinates_of(file.variables, fields):
+        variable = file.variables[name]
+        located = text(variable.attrs, "units") in EAST + NORTH
+        if located and variable.ndim > 1 and bare & set(variable.dims):
+            raise SpacingNotUniform(
+                f"The grid is curvilinear: '{clean(name)}' has the dimensions {listing(variable.dims)}, and "
+                f"{listing(sorted(bare))} have no coordinate of their own. The model's symmetry needs equal steps. "
+                f"Interpolate to a grid of equal spacing."
+            )
 
 
 def _grid_dims(file: File, place: Found) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for name in place.variables.values():
-        variable = file.data.variables[name]
+        variable = file.variables[name]
         sizes |= {str(dim): size for dim, size in variable.sizes.items() if dim not in place.component_dims}
     return sizes
 
@@ -90,7 +114,7 @@ def _grid_dims(file: File, place: Found) -> dict[str, int]:
 def _check_same_grid(file: File, found: list[Found]) -> None:
     """Two components each with a dimension that the other lacks are values at different places."""
     variables = [
-        (name, set(file.data.variables[name].dims) - set(place.component_dims))
+        (name, set(file.variables[name].dims) - set(place.component_dims))
         for place in found
         for name in place.variables.values()
     ]
@@ -100,13 +124,13 @@ def _check_same_grid(file: File, found: list[Found]) -> None:
                 raise StaggeredGrid(
                     f"The grid is staggered: '{clean(name)}' lies on {listing(sorted(map(str, dims)))}, but "
                     f"'{clean(other)}' on {listing(sorted(map(str, other_dims)))}. "
-                    f"Interpolate all components to the cell centres before sending."
+                    f"Interpolate all components to the cell centres, or let them be averaged: stagger=center."
                 )
 
 
 def _coordinate(file: File, found: list[Found], dim: str) -> str | None:
     """The one-dimensional coordinate of a dimension: the variable of its name, else the one linked."""
-    variables = file.data.variables
+    variables = file.variables
     if dim in variables and variables[dim].dims == (dim,):
         return dim
     linked = {
@@ -149,7 +173,7 @@ def _rules(axis: str, coordinates: Mapping[str, str | None], file: File) -> dict
 
     def attribute(name: str, dim: str) -> str:
         coordinate = coordinates[dim]
-        return "" if coordinate is None else text(file.data.variables[coordinate].attrs, name)
+        return "" if coordinate is None else text(file.variables[coordinate].attrs, name)
 
     letter, units, names = axis.upper(), UNITS.get(axis, ()), STANDARD_NAMES.get(axis, ())
     return {
@@ -167,7 +191,7 @@ def _way_out(axes: Iterable[str]) -> str:
 def _check_complete(file: File, found: list[Found], chosen: Mapping[str, str]) -> None:
     for place in found:
         for name in place.variables.values():
-            missing = [dim for dim in chosen.values() if dim not in file.data.variables[name].dims]
+            missing = [dim for dim in chosen.values() if dim not in file.variables[name].dims]
             if missing:
                 raise AxisMissing(
                     f"Variable '{clean(name)}' does not vary along {listing(missing)}. "
@@ -195,43 +219,3 @@ def _check_sizes(grid: GridSpec, chosen: Mapping[str, str], dims: Mapping[str, i
         f"The grid has {found}; the model takes multiples of {grid.multiple} from {least} on. Nearest: {advice}.",
         nearest=nearest,
     )
-
-
-def _values(file: File, coordinate: str | None) -> npt.NDArray[np.float64] | None:
-    return None if coordinate is None else decoded(file, coordinate).values.astype(np.float64)
-
-
-def _check_direction(dim: str, values: npt.NDArray[np.float64] | None) -> None:
-    if values is None or values.size < 2:
-        return
-    steps = np.diff(values)
-    if not (np.all(steps > 0) or np.all(steps < 0)):
-        raise SpacingNotUniform(
-            f"Coordinate '{clean(dim)}' neither increases nor decreases throughout. Sort the file along it, "
-            f"and fill its missing values."
-        )
-
-
-def _decreases(values: npt.NDArray[np.float64] | None) -> bool:
-    return values is not None and values.size > 1 and bool(values[-1] < values[0])
-
-
-def _check_spacing(chosen: Mapping[str, str], values: Mapping[str, npt.NDArray[np.float64] | None]) -> None:
-    steps: dict[str, float] = {}
-    for axis, coordinate in values.items():
-        if coordinate is None or coordinate.size < 2:
-            continue  # plain indices
-        differences = np.abs(np.diff(coordinate))
-        steps[axis] = float(differences.mean())
-        if differences.max() - differences.min() > 2 * TOLERANCE * steps[axis]:
-            raise SpacingNotUniform(
-                f"Coordinate '{clean(chosen[axis])}' has steps from {differences.min():g} to "
-                f"{differences.max():g}; the model's symmetry needs equal steps ({TOLERANCE:g} relative). "
-                f"Interpolate to an equally spaced grid."
-            )
-    if steps and max(steps.values()) - min(steps.values()) > TOLERANCE * max(steps.values()):
-        found = ", ".join(f"{step:g} along '{clean(chosen[axis])}'" for axis, step in steps.items())
-        raise SpacingNotUniform(
-            f"The spacing differs between the axes: {found}. A rotation by 90 degrees maps the grid onto "
-            f"itself only when it is the same. Interpolate to a grid of equal spacing."
-        )

@@ -1,43 +1,62 @@
-"""Checks the header of a NetCDF-3 file before a reader believes it.
+"""Reads the header of a NetCDF-3 file, and believes nothing of it.
 
-scipy allocates what a header declares. This walk makes sure that everything declared lies inside the body,
-and that it is not declared twice. The format: https://docs.unidata.ucar.edu/nug/current/file_format_specifications.html
+Everything that is declared must lie inside the body, and must not be declared twice.
+The format: https://docs.unidata.ucar.edu/nug/current/file_format_specifications.html
 """
 
 import math
 import struct
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import numpy as np
 
 from ..domain.errors import InflatedTooLarge, MalformedFile
 from .describing import clean, listing
-from .values import Limits
+from .values import Buffer, Limits
 
 DIMENSION, VARIABLE, ATTRIBUTE = 0x0A, 0x0B, 0x0C
-TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8}
+TYPES = {number: np.dtype(code) for number, code in enumerate(("i1", "S1", ">i2", ">i4", ">f4", ">f8"), start=1)}
+TEXT = TYPES[2]
 STREAMING = 0xFFFFFFFF
 LARGEST = 2**31 - 1
 MAX_RANK = 32
 
 
 @dataclass(frozen=True)
-class _Variable:
+class Declared:
+    """A variable as a header declares it; `shape` is that of one record, if it has records."""
+
     name: str
-    shape: tuple[int, ...]  # of one record, if it has records
-    item_bytes: int
+    dims: tuple[str, ...]
+    attrs: dict[str, Any]
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
     begin: int
     has_records: bool
 
     @property
     def nbytes(self) -> int:
-        return math.prod(self.shape) * self.item_bytes
+        """Bytes of all values, or of one record."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that fits its body: `records` of `stride` bytes each, and what was declared."""
+
+    records: int
+    stride: int
+    dimensions: dict[str, int]  # 0: unlimited
+    attrs: dict[str, Any]
+    variables: list[Declared]
 
 
 class _Cursor:
     """Reads big-endian header words, and refuses to leave the body."""
 
-    def __init__(self, body: bytes, limits: Limits):
-        self.body, self.limits, self.offset = body, limits, 0
+    def __init__(self, body: Buffer, limits: Limits):
+        self.body, self.limits, self.offset = memoryview(body), limits, 0
 
     def malformed(self, what: str) -> NoReturn:
         raise MalformedFile(
@@ -45,7 +64,7 @@ class _Cursor:
             f"Write the file again, or compare its checksum with the original's."
         )
 
-    def skip(self, length: int) -> bytes:
+    def skip(self, length: int) -> memoryview:
         padded = -(-length // 4) * 4
         if length < 0 or self.offset + padded > len(self.body):
             self.malformed(f"announces {length} bytes, more than there are")
@@ -66,7 +85,7 @@ class _Cursor:
         length = self.word("the length of a name")
         if length > self.limits.attribute_bytes:
             self.malformed(f"announces a name of {length} bytes")
-        return self.skip(length).decode("latin-1")
+        return decoded_text(self.skip(length))
 
     def count(self, tag: int, what: str) -> int:
         found, count = self.word("a tag"), self.word(f"the number of {what}")
@@ -81,15 +100,23 @@ class _Cursor:
             )
         return count
 
-    def item_bytes(self) -> int:
+    def dtype(self) -> np.dtype[Any]:
         code = self.word("a type")
-        if code not in TYPE_BYTES:
+        if code not in TYPES:
             self.malformed(f"names type {code}; NetCDF-3 has types 1 to 6")
-        return TYPE_BYTES[code]
+        return TYPES[code]
 
 
-def check_classic(body: bytes, limits: Limits) -> None:
-    """Refuses a NetCDF-3 file whose header announces what the body does not hold.
+def decoded_text(raw: memoryview) -> str:
+    """Text of a file: UTF-8 by the standard, Latin-1 in files that are older than that."""
+    try:
+        return str(raw, "utf-8")
+    except UnicodeDecodeError:
+        return str(raw, "latin-1")
+
+
+def read_header(body: Buffer, limits: Limits) -> Header:
+    """The header of a NetCDF-3 file whose body holds everything that it announces.
 
     Raises:
         MalformedFile: Something declared lies outside the file, or the header contradicts itself.
@@ -101,37 +128,55 @@ def check_classic(body: bytes, limits: Limits) -> None:
     if records == STREAMING:
         cursor.malformed("says that the file was still being written when it was copied")
     dimensions = _dimensions(cursor)
-    _skip_attributes(cursor)
-    variables = [_variable(cursor, dimensions) for _ in range(cursor.count(VARIABLE, "variables"))]
-    names = [variable.name for variable in variables]
+    attrs = _attributes(cursor)
+    declared = list(dimensions.items())
+    variables = [_variable(cursor, declared) for _ in range(cursor.count(VARIABLE, "variables"))]
+    _check_once(cursor, [variable.name for variable in variables])
+    stride = stride_of(variables)
+    _check_extents(cursor, variables, records, stride)
+    return Header(records, stride, dimensions, attrs, variables)
+
+
+def _check_once(cursor: _Cursor, names: list[str]) -> None:
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         cursor.malformed(f"ends a header that declares {listing(twice)} twice")
-    _check_extents(cursor, variables, records)
 
 
-def _dimensions(cursor: _Cursor) -> list[int]:
-    sizes = []
+def _dimensions(cursor: _Cursor) -> dict[str, int]:
+    names, sizes = [], []
     for _ in range(cursor.count(DIMENSION, "dimensions")):
-        name = cursor.name()
-        sizes.append(cursor.word(f"the length of dimension '{clean(name)}'"))
+        names.append(cursor.name())
+        sizes.append(cursor.word(f"the length of dimension '{clean(names[-1])}'"))
     if sizes.count(0) > 1:
         cursor.malformed("ends a list with two unlimited dimensions; NetCDF-3 has at most one")
-    return sizes
+    _check_once(cursor, names)
+    return dict(zip(names, sizes, strict=True))
 
 
-def _skip_attributes(cursor: _Cursor) -> None:
+def _attributes(cursor: _Cursor) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
     for _ in range(cursor.count(ATTRIBUTE, "attributes")):
-        name = cursor.name()
-        length = cursor.item_bytes() * cursor.word(f"the length of attribute '{clean(name)}'")
-        cursor.skip(length)
+        name, dtype = cursor.name(), cursor.dtype()
+        count = cursor.word(f"the length of attribute '{clean(name)}'")
+        length = count * dtype.itemsize
+        raw = cursor.skip(length)
         if length > cursor.limits.attribute_bytes:
             raise InflatedTooLarge(
                 f"Attribute '{clean(name)}' has {length} bytes; at most {cursor.limits.attribute_bytes} are read."
             )
+        attributes[name] = bytes(raw) if dtype == TEXT and name == "_FillValue" else _value(raw, dtype)
+    return attributes
 
 
-def _variable(cursor: _Cursor, dimensions: list[int]) -> _Variable:
+def _value(raw: memoryview, dtype: np.dtype[Any]) -> Any:
+    if dtype == TEXT:
+        return decoded_text(raw).rstrip("\0")
+    values = np.frombuffer(raw, dtype).astype(dtype.newbyteorder("="))
+    return values[0] if values.size == 1 else values
+
+
+def _variable(cursor: _Cursor, dimensions: list[tuple[str, int]]) -> Declared:
     name = cursor.name()
     rank = cursor.word(f"the rank of variable '{clean(name)}'")
     if rank > MAX_RANK:
@@ -139,20 +184,30 @@ def _variable(cursor: _Cursor, dimensions: list[int]) -> _Variable:
     indices = [cursor.word("a dimension") for _ in range(rank)]
     if any(index >= len(dimensions) for index in indices):
         cursor.malformed(f"gives variable '{clean(name)}' a dimension that is not in the file")
-    _skip_attributes(cursor)
-    item_bytes = cursor.item_bytes()
+    attrs, dtype = _attributes(cursor), cursor.dtype()
     cursor.skip(4)  # the size, which follows from the shape
-    shape = tuple(dimensions[index] for index in indices)
+    shape = tuple(dimensions[index][1] for index in indices)
     if 0 in shape[1:]:
         cursor.malformed(f"puts the unlimited dimension of variable '{clean(name)}' after another one")
     has_records = shape[:1] == (0,)
-    return _Variable(name, shape[1:] if has_records else shape, item_bytes, cursor.offset_word(), has_records)
+    return Declared(
+        name=name,
+        dims=tuple(dimensions[index][0] for index in indices),
+        attrs=attrs,
+        dtype=dtype,
+        shape=shape[1:] if has_records else shape,
+        begin=cursor.offset_word(),
+        has_records=has_records,
+    )
 
 
-def _check_extents(cursor: _Cursor, variables: list[_Variable], records: int) -> None:
-    repeated = [variable for variable in variables if variable.has_records]
-    stride = sum(-(-variable.nbytes // 4) * 4 for variable in repeated) if len(repeated) > 1 else 0
-    stride = stride or sum(variable.nbytes for variable in repeated)
+def stride_of(variables: list[Declared]) -> int:
+    """Bytes from one record to the next: padded for each variable, unless there is only one."""
+    sizes = [variable.nbytes for variable in variables if variable.has_records]
+    return sizes[0] if len(sizes) == 1 else sum(-(-size // 4) * 4 for size in sizes)
+
+
+def _check_extents(cursor: _Cursor, variables: list[Declared], records: int, stride: int) -> None:
     declared = 0
     for variable in variables:
         copies = records if variable.has_records else 1

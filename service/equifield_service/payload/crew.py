@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from ..channel import Child, ChildDied
 from . import process
@@ -21,9 +22,18 @@ class Crew:
         arena_bytes: Shared memory per process and direction.
         limits: What a file may ask of the process that opens it.
         seconds_per_file: After this long a process ends itself, should the gateway not have ended it.
+        replaced: Called whenever a process is replaced.
     """
 
-    def __init__(self, processes: int, arena_bytes: int, limits: Limits, seconds_per_file: float):
+    def __init__(
+        self,
+        processes: int,
+        arena_bytes: int,
+        limits: Limits,
+        seconds_per_file: float,
+        replaced: Callable[[], None],
+    ):
+        self._replaced = replaced
         self._processes, self._arena_bytes = processes, arena_bytes
         self._limits, self._seconds_per_file = limits, seconds_per_file
         self._files: dict[Child, int] = {}  # how many each process has worked on
@@ -83,6 +93,7 @@ class Crew:
 
     def replace(self, child: Child) -> None:
         """Ends a process and starts another one, in the background."""
+        self._replaced()
         self._files.pop(child, None)
         task = asyncio.create_task(self._restart(child))
         self._replacing.add(task)

@@ -12,7 +12,9 @@ LIST_LENGTH = 40
 
 def clean(text: object, length: int = NAME_LENGTH) -> str:
     """Text from a file, made safe to print: control and format characters escaped, cut to `length`."""
-    shown = "".join(_visible(character) for character in str(text)[: length + 1])
+    shown = str(text)[: length + 1]
+    if not shown.isprintable():
+        shown = "".join(map(_visible, shown))
     return shown if len(shown) <= length else shown[: length - 1] + "…"
 
 

@@ -45,7 +45,7 @@ def find_fields(file: File, manifest: Manifest, mapping: Mapping[str, str]) -> l
     used: dict[str, str] = {}
     for place in found:
         for variable in place.variables.values():
-            check_declared(variable, file.data.variables[variable], place.field)
+            check_declared(variable, file.variables[variable], place.field)
             if variable in used:
                 raise VariableAmbiguous(
                     f"Variable '{clean(variable)}' would be read twice, for '{used[variable]}' and "
@@ -94,7 +94,7 @@ def _find(file: File, manifest: Manifest, field: FieldSpec, mapping: Mapping[str
 def _by_map(file: File, field: FieldSpec, mapping: Mapping[str, str], ndim: int) -> Found | None:
     if field.order > 0 and field.name in mapping:
         variable = _existing(file, mapping[field.name], f"map={field.name}:")
-        dims, directions = stacked_dimensions(file.data.variables[variable], field.order, ndim, variable)
+        dims, directions = stacked_dimensions(file.variables[variable], field.order, ndim, variable)
         return Found(field, {(): variable}, dims, directions)
     wanted = {component.variable: component.axes for component in field.components}
     if field.order == 0 and field.name in mapping:
@@ -113,16 +113,15 @@ def _existing(file: File, name: str, asked: str) -> str:
             f"Variable '{clean(name)}' has the type '{file.unreadable[name]}', which the model cannot take. "
             f"Convert it to floats and send the file again."
         )
-    if name not in file.data.variables:
+    if name not in file.variables:
         raise VariableMissing(
-            f"`{asked}{clean(name)}` names a variable that the file does not have. It has "
-            f"{listing(file.data.variables)}."
+            f"`{asked}{clean(name)}` names a variable that the file does not have. It has {listing(file.variables)}."
         )
     return name
 
 
 def _by_schema(file: File, manifest: Manifest, field: FieldSpec) -> Found | None:
-    candidates = fields_in(file.data)
+    candidates = fields_in(file.variables)
     named = [candidate for candidate in candidates if candidate.name == field.name]
     if not named:
         taken = {other.name for other in manifest.inputs}
@@ -154,7 +153,7 @@ def _by_name(file: File, field: FieldSpec) -> Found | None:
     unusable = [name for name in _names(field) if name in file.unreadable]
     if unusable:
         _existing(file, unusable[0], "")
-    if not all(name in file.data.variables for name in _names(field)):
+    if not all(name in file.variables for name in _names(field)):
         return None
     return _same_field(file, Found(field, {part.axes: part.variable for part in field.components}))
 
@@ -164,13 +163,13 @@ def _by_standard_name(file: File, field: FieldSpec) -> Found | None:
     for component in field.components:
         matches = [
             str(name)
-            for name, variable in file.data.variables.items()
+            for name, variable in file.variables.items()
             if text(variable.attrs, "standard_name") in component.standard_names
         ]
         if len(matches) > 1:
             raise VariableAmbiguous(
                 f"'{component.variable}' of field '{field.name}' could be any of {listing(matches)}: they "
-                f"have the standard name '{clean(file.data.variables[matches[0]].attrs['standard_name'])}'. "
+                f"have the standard name '{clean(file.variables[matches[0]].attrs['standard_name'])}'. "
                 f"Say which: map={_example(field)}."
             )
         if not matches:
@@ -181,7 +180,7 @@ def _by_standard_name(file: File, field: FieldSpec) -> Found | None:
 
 def _same_field(file: File, place: Found) -> Found:
     """Refuses components that say they belong to different fields."""
-    owners = {name: file.data.variables[name].attrs.get("tensor_field") for name in place.variables.values()}
+    owners = {name: file.variables[name].attrs.get("tensor_field") for name in place.variables.values()}
     if len(set(map(str, owners.values()))) > 1:
         shown = ", ".join(f"'{clean(name)}' to '{clean(owner)}'" for name, owner in owners.items())
         raise SchemaMismatch(

@@ -6,24 +6,26 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from equifield.package.manifest import Manifest
 
-from ..arenas import Arrays, Message
+from ..arenas import ALIGNMENT, Arrays, Message
 from ..domain.errors import DomainError, InflatedTooLarge, PayloadError, PayloadProcessFailed
 from .axes import find_axes
+from .coordinates import coordinates_of
 from .describing import clean, variables_of
 from .fields import find_fields
-from .packing import Packed, Plan, locate, make_plan, pack
-from .reading import File, check, opened
-from .values import Kind, Limits, ReadOptions
+from .missing import fill
+from .packing import Packed, Plan, locate, make_plan, names_of, pack
+from .reading import File, opened
+from .shell import Shell, shell_of
+from .staggered import centred
+from .units import conversions
+from .values import Buffer, Bytes, Kind, Limits, ReadOptions, WriteOptions
 from .writing import answer, serialise
 
 logger = logging.getLogger(__name__)
-
-Bytes = npt.NDArray[np.uint8]
 
 
 def handle(message: Message, arrays: list[npt.NDArray[Any]], *, limits: Limits, room: int) -> tuple[Message, Arrays]:
@@ -31,7 +33,7 @@ def handle(message: Message, arrays: list[npt.NDArray[Any]], *, limits: Limits, 
 
     Args:
         message: `op`, the manifest as JSON, and what `PayloadPool` adds to them.
-        arrays: The body; for `encode` also the prediction.
+        arrays: The body; for `encode` the shell of the file, and the prediction.
         limits: What a file may ask for.
         room: How many bytes fit into an answer.
 
@@ -39,18 +41,20 @@ def handle(message: Message, arrays: list[npt.NDArray[Any]], *, limits: Limits, 
         DomainError: The file is refused, or (`PayloadProcessFailed`) this code is at fault.
     """
     manifest = _manifest(message["manifest"])
-    body = arrays[0].tobytes()
     try:
+        result: Message = {}
+        outputs: list[npt.NDArray[Any]]
         if message["op"] == "decode":
-            options = ReadOptions(message["map"], message["axes"])
-            packed, plan = decode(body, message["kind"], manifest, options, limits)
-            result: Message = {"plan": plan.to_json()}
-            output: npt.NDArray[Any] = packed
+            packed, plan, shell = decode(
+                arrays[0].data, message["kind"], manifest, ReadOptions(**message["options"]), limits
+            )
+            result, outputs = {"plan": plan.to_json()}, [packed, shell.to_bytes()]
         else:
-            result, output = {}, encode(body, message, manifest, arrays[1])
-        if output.nbytes > room:
-            raise InflatedTooLarge(f"The answer has {output.nbytes} bytes; at most {room} can be given back.")
-        return result, [output]
+            outputs = [encode(arrays[0], message, manifest, arrays[1])]
+        nbytes = sum(output.nbytes + ALIGNMENT for output in outputs)
+        if nbytes > room:
+            raise InflatedTooLarge(f"The answer has {nbytes} bytes; at most {room} can be given back.")
+        return result, outputs
     except DomainError:
         raise
     except MemoryError:
@@ -67,28 +71,41 @@ def _manifest(text: str) -> Manifest:
     return Manifest.model_validate_json(text)
 
 
-def decode(body: bytes, kind: Kind, manifest: Manifest, options: ReadOptions, limits: Limits) -> tuple[Packed, Plan]:
-    """Reads the fields that a model wants into one packed array, and notes how to give the answer back."""
+def decode(
+    body: Buffer, kind: Kind, manifest: Manifest, options: ReadOptions, limits: Limits
+) -> tuple[Packed, Plan, Shell]:
+    """Reads the fields that a model wants into one packed array, and what is needed to give the answer back."""
     variables: Mapping[Any, Any] = {}
     try:
-        with opened(body, kind, check(body, kind, limits)) as file:
-            variables = file.data.variables
+        with opened(body, kind, limits, options.group) as file:
+            variables = file.variables
             return _decode(file, manifest, options, limits)
     except PayloadError as error:
         error.extra.setdefault("variables", variables_of(variables))
         raise
 
 
-def _decode(file: File, manifest: Manifest, options: ReadOptions, limits: Limits) -> tuple[Packed, Plan]:
+def _decode(file: File, manifest: Manifest, options: ReadOptions, limits: Limits) -> tuple[Packed, Plan, Shell]:
     found = find_fields(file, manifest, options.map)
+    if options.stagger == "center":
+        file, found = centred(file, found)
     axes = find_axes(file, manifest, found, options.axes)
-    plan = make_plan(file, manifest, found, axes)
-    return pack(file, locate(file, manifest, found, axes), plan, limits), plan
+    kept = coordinates_of(file.variables, names_of(found))
+    changes, notes = conversions(file, found, options.units)
+    plan = make_plan(file, manifest, found, axes, kept)
+    features = locate(file, manifest, found, axes)
+    packed = pack(file, features, plan, limits=limits, changes=changes, missing=options.missing)
+    mask, comment = (None, "") if options.missing is None else fill(packed, options.missing)
+    if comment:
+        plan.repeated["comment"] = comment
+    plan.notes.extend(notes)
+    return packed, plan, shell_of(file, kept, mask)
 
 
-def encode(body: bytes, message: Message, manifest: Manifest, prediction: Packed) -> Bytes:
+def encode(shell: Bytes, message: Message, manifest: Manifest, prediction: Packed) -> Bytes:
     """Writes a prediction into a file with the coordinates and attributes of the one that was sent."""
-    plan = Plan(**message["plan"])
-    with opened(body, message["sent"], plan.unreadable) as file:
-        data = answer(file, manifest, plan, prediction, message["attributes"])
-        return np.frombuffer(serialise(data, message["kind"], message["sent"]), np.uint8)
+    options = WriteOptions(**message["options"])
+    content = answer(
+        Shell.from_bytes(shell), manifest, Plan(**message["plan"]), prediction, message["attributes"], options
+    )
+    return serialise(content, options, message["sent"])

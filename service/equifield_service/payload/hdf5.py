@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import h5py
 from h5py import h5a, h5d, h5g, h5l, h5o, h5p, h5t, h5z
 
-from ..domain.errors import InflatedTooLarge, UnsafeFile
-from .describing import clean
+from ..domain.errors import GroupMissing, InflatedTooLarge, UnsafeFile
+from .describing import clean, listing
 from .values import MIB, Limits
 
 MAX_ATTRIBUTES = 1024
@@ -37,33 +37,49 @@ TYPE_NAMES = {
 }
 
 
-def check_hdf5(body: bytes, limits: Limits) -> dict[str, str]:
+def check_hdf5(body: bytes, limits: Limits, group: str | None = None) -> dict[str, str]:
     """Refuses an HDF5 file that is not safe to open.
 
+    Args:
+        body: The file.
+        limits: What it may ask for.
+        group: The group whose variables are wanted, `/a/b`; None for the root group.
+
     Returns:
-        The root variables of a type that cannot be read as numbers or text, each with the type's name. They
+        The variables in that group of a type that cannot be read as numbers or text, each with the type's name. They
         must not be read; that they are there is no fault.
 
     Raises:
+        GroupMissing: There is no such group.
         UnsafeFile: The file points outside itself, at itself, or uses a filter that is not allowed.
         InflatedTooLarge: It would decode to more than the limits allow.
     """
     unreadable: dict[str, str] = {}
-    decoded = 0
+    prefix, groups, decoded = _prefix(group), [], 0
     with h5py.File(io.BytesIO(body), "r") as file:
         for path, item in _objects(file.id, limits):
             _check_attributes(path, item, limits)
             if isinstance(item, h5d.DatasetID):
                 decoded += _check_dataset(path, item, limits)
                 kind = _unreadable_type(item.get_type())
-                if kind is not None and "/" not in path:
-                    unreadable[path] = kind
+                if kind is not None and path.rpartition("/")[0] == prefix:
+                    unreadable[path.rpartition("/")[2]] = kind
+            else:
+                groups.append(path)
+    if prefix not in groups:
+        raise GroupMissing(
+            f"`group={clean(group)}` names no group of the file. It has {listing('/' + path for path in groups)}."
+        )
     if decoded > limits.decoded_bytes:
         raise InflatedTooLarge(
             f"The variables of the file decode to {decoded} bytes together; at most {limits.decoded_bytes} "
             f"are read. Send only the variables that the model needs, or fewer samples."
         )
     return unreadable
+
+
+def _prefix(group: str | None) -> str:
+    return "/".join(part for part in (group or "").split("/") if part)
 
 
 def _objects(file: h5py.h5f.FileID, limits: Limits) -> Iterator[tuple[str, h5g.GroupID | h5d.DatasetID]]:

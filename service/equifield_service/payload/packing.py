@@ -11,14 +11,16 @@ import xarray as xr
 
 from equifield.package.manifest import Manifest, packed_components
 
-from ..domain.errors import InfiniteValues, InflatedTooLarge, MissingValues, SchemaMismatch
+from ..domain.errors import InflatedTooLarge, SchemaMismatch
 from .axes import Axis
-from .coordinates import coordinates_of, repeated_links
+from .coordinates import repeated_attributes
 from .describing import clean, listing
 from .fields import Found
+from .missing import Mask, check_finite
 from .reading import File, decoded, reading
 from .schema import check_stacked, words
-from .values import Limits
+from .units import Conversion
+from .values import Limits, Missing, Precision
 
 Packed = npt.NDArray[np.float32]
 
@@ -35,18 +37,18 @@ class Plan:
         grid: The dimension of each axis of the model, in the model's order.
         decreasing: The dimensions that are flipped between file and model.
         stacked: Of each stacked input field, its component dimensions, and whether they come first.
-        keep: The variables that go back unchanged.
-        links: CF attributes that every output variable repeats.
-        unreadable: What must not be read when the file is opened again.
+        periodic: The axes of the model along which the grid closes.
+        repeated: Attributes that every output variable has.
+        notes: What was done to the input, for the history.
     """
 
     sizes: dict[str, int]
     grid: list[str]
     decreasing: list[str]
     stacked: dict[str, tuple[list[str], bool]]
-    keep: list[str]
-    links: dict[str, str]
-    unreadable: dict[str, str]
+    periodic: list[str]
+    repeated: dict[str, str]
+    notes: list[str]
 
     @property
     def batch(self) -> list[str]:
@@ -66,8 +68,8 @@ class Feature:
     index: Mapping[str, int]
 
 
-def make_plan(file: File, manifest: Manifest, found: list[Found], axes: list[Axis]) -> Plan:
-    """Notes what is needed to give the answer back.
+def make_plan(file: File, manifest: Manifest, found: list[Found], axes: list[Axis], kept: list[str]) -> Plan:
+    """Notes what is needed to give the answer back, with the variables `kept`.
 
     Raises:
         SchemaMismatch: An output would have the name of a dimension.
@@ -80,28 +82,31 @@ def make_plan(file: File, manifest: Manifest, found: list[Found], axes: list[Axi
             f"The dimensions {listing(sorted(outputs & set(sizes)))} have the names of output fields of the model, "
             f"which cannot be written then. Rename them."
         )
-    fields = [name for place in found for name in place.variables.values()]
-    keep = coordinates_of(file.data, fields)
     stacked = {}
     for place in found:
         if place.component_dims:
-            dims = file.data.variables[place.variables[()]].dims
+            dims = file.variables[place.variables[()]].dims
             stacked[place.field.name] = (list(place.component_dims), dims[0] in place.component_dims)
     return Plan(
         sizes=sizes,
         grid=[axis.dimension for axis in axes],
         decreasing=[axis.dimension for axis in axes if axis.decreasing],
         stacked=stacked,
-        keep=keep,
-        links=repeated_links(file.data.variables[fields[0]], keep),
-        unreadable=dict(file.unreadable),
+        periodic=[axis.name for axis in axes if axis.periodic],
+        repeated=repeated_attributes([file.variables[name] for name in names_of(found)], kept),
+        notes=[],
     )
+
+
+def names_of(found: list[Found]) -> list[str]:
+    """The variables behind some fields."""
+    return [name for place in found for name in place.variables.values()]
 
 
 def _sizes(file: File, found: list[Found]) -> dict[str, int]:
     """The dimensions of the variable that has most, then those that only others have, which go in front."""
     per_variable = [
-        {str(dim): size for dim, size in file.data.variables[name].sizes.items() if dim not in place.component_dims}
+        {str(dim): size for dim, size in file.variables[name].sizes.items() if dim not in place.component_dims}
         for place in found
         for name in place.variables.values()
     ]
@@ -130,7 +135,7 @@ def _components(file: File, place: Found, axis_of: Mapping[str, str]) -> dict[tu
     features = {}
     for key, name in place.variables.items():
         axes = _translated(key, axis_of) if place.keyed_by_dimension else key
-        declared = words(file.data.variables[name].attrs, "tensor_axis")
+        declared = words(file.variables[name].attrs, "tensor_axis")
         known = any(component.axes == axes for component in place.field.components)
         if not known or axes in features or (declared and _translated(declared, axis_of) != axes):
             raise SchemaMismatch(
@@ -144,7 +149,7 @@ def _components(file: File, place: Found, axis_of: Mapping[str, str]) -> dict[tu
 
 def _stacked_components(file: File, place: Found, axis_of: Mapping[str, str]) -> dict[tuple[str, ...], Feature]:
     name, dims = place.variables[()], place.component_dims
-    check_stacked(file.data.variables[name], dims, place.field.order, len(axis_of), name)
+    check_stacked(file.variables[name], dims, place.field.order, len(axis_of), name)
     order = _directions(name, place.directions or tuple(axis_of.values()), axis_of)
     return {
         component.axes: Feature(name, {dim: order.index(axis) for dim, axis in zip(dims, component.axes, strict=True)})
@@ -171,8 +176,16 @@ def _directions(name: str, directions: tuple[str, ...], axis_of: Mapping[str, st
     return list(order)
 
 
-def pack(file: File, features: list[Feature], plan: Plan, limits: Limits) -> Packed:
-    """Reads every feature into one array `(batch, *grid, features)`.
+def pack(
+    file: File,
+    features: list[Feature],
+    plan: Plan,
+    *,
+    limits: Limits,
+    changes: Mapping[str, Conversion],
+    missing: Missing | None,
+) -> Packed:
+    """Reads every feature into one array `(batch, *grid, features)`, NaN where a missing value will be filled.
 
     Raises:
         MissingValues, InfiniteValues: A value is not a number, with count and first position.
@@ -185,45 +198,40 @@ def pack(file: File, features: list[Feature], plan: Plan, limits: Limits) -> Pac
             f"The fields take {nbytes} bytes when unpacked; at most {limits.decoded_bytes} are read. Send "
             f"fewer samples."
         )
-    variables = {name: _finite(name, decoded(file, name)) for name in {feature.variable for feature in features}}
-    with reading("Packing the fields"):
-        packed = np.empty([*(plan.sizes[dim] for dim in order), len(features)], np.float32)
-        for index, feature in enumerate(features):
-            values = variables[feature.variable].isel(feature.index)
-            values = values.isel({dim: slice(None, None, -1) for dim in plan.decreasing})
-            values = values.transpose(*(dim for dim in order if dim in values.dims))
-            present = tuple(slice(None) if dim in values.dims else np.newaxis for dim in order)
-            packed[..., index] = values.values[present]
+    packed = np.empty([*(plan.sizes[dim] for dim in order), len(features)], np.float32)
+    for name in dict.fromkeys(feature.variable for feature in features):
+        variable = _numbers(decoded(file, name), changes.get(name))
+        check_finite(name, tuple(map(str, variable.dims)), variable.values, missing)
+        with reading("Packing the fields"):
+            for index, feature in enumerate(features):
+                if feature.variable == name:
+                    values = variable.isel(feature.index)
+                    values = values.isel({dim: slice(None, None, -1) for dim in plan.decreasing})
+                    values = values.transpose(*(dim for dim in order if dim in values.dims))
+                    present = tuple(slice(None) if dim in values.dims else np.newaxis for dim in order)
+                    packed[..., index] = values.values[present]
     return packed.reshape(-1, *(plan.sizes[dim] for dim in plan.grid), len(features))
 
 
-def _finite(name: str, variable: xr.Variable) -> xr.Variable:
+def _numbers(variable: xr.Variable, change: Conversion | None) -> xr.Variable:
+    """The values in the units of the model, NaN where the library's own fill value says that none was written."""
+    values = variable.values
+    unwritten = values == UNWRITTEN
+    if change is not None:
+        values = values * change.factor + change.offset
     with np.errstate(over="ignore"):
-        values = variable.values.astype(np.float32)
-    values[values == UNWRITTEN] = np.nan
-    if np.isfinite(values).all():
-        return xr.Variable(variable.dims, values)
-    error: type[MissingValues | InfiniteValues]
-    bad, error, what = np.isnan(values), MissingValues, "missing"
-    advice = "Fill them, or cut out a part without them."
-    if not bad.any():
-        bad, error, what = np.isinf(values), InfiniteValues, "infinite"
-        advice = "They are infinite in the file, or too large for 32 bits. Correct them."
-    first = {str(dim): int(at) for dim, at in zip(variable.dims, np.argwhere(bad)[0], strict=True)}
-    place = ", ".join(f"{clean(dim)}={at}" for dim, at in first.items())
-    count = int(bad.sum())
-    raise error(
-        f"Variable '{clean(name)}' has {count} {what} of {values.size} values, the first at ({place}). {advice}",
-        variable=clean(name),
-        count=count,
-        first={clean(dim): at for dim, at in first.items()},
-    )
+        numbers = values.astype(np.float32)
+    numbers[unwritten] = np.nan
+    return xr.Variable(variable.dims, numbers)
 
 
-def unpack(prediction: Packed, plan: Plan) -> list[xr.Variable]:
-    """Each feature of a packed prediction on the file's dimensions, in its order and direction."""
+def unpack(prediction: Packed, plan: Plan, mask: Mask | None, dtype: Precision) -> list[xr.Variable]:
+    """Each feature of a packed prediction on the file's dimensions, in its order and direction; NaN where masked."""
     order = [*plan.batch, *plan.grid]
-    values = prediction.reshape([*(plan.sizes[dim] for dim in order), prediction.shape[-1]])
+    values = prediction.astype(dtype, copy=mask is not None)
+    if mask is not None:
+        values[mask] = np.nan
+    values = values.reshape([*(plan.sizes[dim] for dim in order), prediction.shape[-1]])
     back = {dim: slice(None, None, -1) for dim in plan.decreasing}
     return [
         xr.Variable(order, values[..., feature]).isel(back).transpose(*plan.sizes)

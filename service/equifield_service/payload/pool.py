@@ -1,8 +1,8 @@
 """The payload processes as the gateway sees them: a pool that outlives every file."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -25,12 +25,12 @@ from ..domain.errors import (
 from .crew import Crew
 from .describing import wants_of
 from .magic import kind_of
-from .values import Decoded, Kind, Limits, ReadOptions
+from .values import Decoded, Frame, Limits, ReadOptions, WriteOptions
 
 Reply = tuple[Message, list[npt.NDArray[Any]]]
 
 CRASHES = 2
-"""After so many processes that one file has ended, it is to blame."""
+"""After so many processes that one file has ended, or kept for too long, it is to blame."""
 KILLS = 10
 """After so many processes that somebody else has killed, a request is given up."""
 DAMAGING = (MalformedFile, UnsafeFile, InflatedTooLarge, PayloadProcessFailed)
@@ -48,16 +48,24 @@ class PayloadPool:
         arena_bytes: Shared memory per process and direction: bounds a body together with its prediction.
         limits: What a file may ask of the process that opens it.
         timeout: How long one file may take, however much time its request has.
+        replaced: Called whenever a process is replaced.
     """
 
-    def __init__(self, processes: int, arena_bytes: int, limits: Limits | None = None, timeout: float = 10.0):
+    def __init__(
+        self,
+        processes: int,
+        arena_bytes: int,
+        limits: Limits | None = None,
+        timeout: float = 10.0,
+        replaced: Callable[[], None] = lambda: None,
+    ):
         if processes < 1 or timeout <= 0:
             raise ValueError(
                 f"`PayloadPool` needs at least one process and a positive timeout, but got "
                 f"processes={processes} and timeout={timeout:g}."
             )
         self._arena_bytes, self._timeout = arena_bytes, timeout
-        self._crew = Crew(processes, arena_bytes, limits or Limits(), timeout + 1.0)
+        self._crew = Crew(processes, arena_bytes, limits or Limits(), timeout + 1.0, replaced)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -102,9 +110,11 @@ class PayloadPool:
         expected = _Expected("<f4", manifest.ndim + 2, features)
         try:
             kind = kind_of(body, media)
-            message = _message("decode", manifest, kind=kind, map=dict(options.map), axes=dict(options.axes))
-            reply, (array,) = await self._call(message, [_as_array(body)], timeout, expected)
-            return Decoded(array, kind, dict(reply["plan"]))
+            message = _message("decode", manifest, kind=kind, options=asdict(options))
+            reply, (array, shell) = await self._call(message, [_as_array(body)], timeout, expected)
+            plan = dict(reply["plan"])
+            periodic = tuple(axis for axis in manifest.grid.axes if axis in plan["periodic"])
+            return Decoded(array, Frame(kind, array.shape[:-1], plan, shell, periodic))
         except PayloadError as error:
             error.extra.setdefault("variables", [])
             error.extra.setdefault("wants", wants_of(manifest))
@@ -112,23 +122,21 @@ class PayloadPool:
 
     async def encode(
         self,
-        body: bytes,
         manifest: Manifest,
-        decoded: Decoded,
+        frame: Frame,
         prediction: npt.NDArray[np.float32],
         *,
-        kind: Kind,
+        options: WriteOptions,
         attributes: Mapping[str, str],
         timeout: float,
-    ) -> bytes:
-        """Writes a prediction as a file of some kind, with the coordinates and attributes of the body.
+    ) -> memoryview:
+        """Writes a prediction as a file of some kind, with the coordinates and attributes of the file that was decoded.
 
         Args:
-            body: What `decode` was given.
             manifest: Of the same model.
-            decoded: What `decode` returned.
+            frame: That of what `decode` returned.
             prediction: `(batch, *grid, features)`, in the order of the manifest's outputs.
-            kind: The kind to write.
+            options: How to write it.
             attributes: Global attributes to set; `history` is appended to the file's own.
             timeout: Seconds that are left to the request.
 
@@ -136,17 +144,22 @@ class PayloadPool:
             NotAcceptable: The kind cannot hold the file's coordinates.
             DeadlineExceeded: The request's time is over.
         """
-        expected = (*decoded.array.shape[:-1], len(packed_components(manifest.outputs, manifest.grid.axes)))
+        expected = (*frame.shape, len(packed_components(manifest.outputs, manifest.grid.axes)))
         if prediction.shape != expected or prediction.dtype != np.float32:
             raise ValueError(
                 f"`encode` needs a float32 prediction of shape {expected}, the batch and grid of the input "
                 f"with the features of the outputs, but got {prediction.dtype} {prediction.shape}."
             )
         message = _message(
-            "encode", manifest, kind=kind, sent=decoded.kind, plan=decoded.plan, attributes=dict(attributes)
+            "encode",
+            manifest,
+            options=asdict(options),
+            sent=frame.kind,
+            plan=frame.plan,
+            attributes=dict(attributes),
         )
-        _, (file,) = await self._call(message, [_as_array(body), prediction], timeout, _Expected("|u1", 1))
-        return file.tobytes()
+        _, (file,) = await self._call(message, [frame.shell, prediction], timeout, _Expected("|u1", 1))
+        return file.data
 
     async def _call(self, message: Message, arrays: Arrays, timeout: float, expected: "_Expected") -> Reply:
         """One request in some process; in others if that dies, and only what dies of itself is held against it."""
@@ -165,8 +178,8 @@ class PayloadPool:
                 f"memory. Try again later, or send less at once."
             )
         raise MalformedFile(
-            f"The file ended {CRASHES} processes that tried to read it: it is damaged, or made to do so. "
-            f"Write it again with a current NetCDF library."
+            f"The file ended {CRASHES} processes that tried to read it, or kept them for more than "
+            f"{self._timeout:g} s: it is damaged, or made to do so. Write it again with a current NetCDF library."
         )
 
     async def _try(self, message: Message, arrays: Arrays, deadline: float, expected: "_Expected") -> Reply:
@@ -179,10 +192,7 @@ class PayloadPool:
             self._crew.replace(child)
             if left <= self._timeout:
                 raise _too_late() from None
-            raise MalformedFile(
-                f"The file was still being read after {self._timeout:g} s: it is damaged, or made to take "
-                f"for ever. Write it again with a current NetCDF library."
-            ) from None
+            raise ChildDied(f"a payload process was still at its file after {self._timeout:g} s") from None
         except ArenaFull:
             self._crew.release(child)
             raise PayloadTooLarge(
@@ -219,9 +229,13 @@ class _Expected:
 
     def check(self, reply: Reply) -> None:
         message, arrays = reply
-        fits = [(array.dtype.str, array.ndim, array.size > 0) for array in arrays] == [(self.dtype, self.ndim, True)]
-        if self.features is not None:
-            fits = fits and arrays[0].shape[-1] == self.features and isinstance(message.get("plan"), dict)
+        decoded = self.features is not None
+        forms = [(self.dtype, self.ndim, True), *([("|u1", 1, True)] if decoded else [])]
+        fits = [(array.dtype.str, array.ndim, array.size > 0) for array in arrays] == forms
+        if decoded:
+            plan = message.get("plan")
+            fits = fits and arrays[0].shape[-1] == self.features
+            fits = fits and isinstance(plan, dict) and isinstance(plan.get("periodic"), list)
         if not fits:
             raise ChildDied("a payload process broke the protocol: its answer has the wrong form")
 

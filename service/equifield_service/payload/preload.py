@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from .describing import clean
 from .handling import decode, encode
 from .handling import handle as handle
 from .process import MAIN_SCRIPT
-from .values import Kind, Limits, ReadOptions
+from .values import Kind, Limits, ReadOptions, WriteOptions
 
 
 def disown_main_script() -> None:
@@ -51,13 +52,17 @@ def warm_up() -> None:
     }
     clean("\n")
     repr(data["u"].variable)  # as in the messages of xarray's errors
+    options = ReadOptions(missing="nearest", units={"v": "km/h"})
     for kind, body in bodies.items():
-        packed, plan = decode(body, kind, manifest, ReadOptions(), Limits())
+        packed, plan, shell = decode(body, kind, manifest, options, Limits())
         for wanted in bodies:
-            message = {"plan": plan.to_json(), "sent": kind, "kind": wanted, "attributes": {}}
-            encode(body, message, manifest, packed)
+            how = WriteOptions(wanted, compress=1 if wanted == "netcdf4" else 0)
+            message = {"plan": plan.to_json(), "sent": kind, "options": asdict(how), "attributes": {}}
+            encode(shell.to_bytes(), message, manifest, packed)
         with contextlib.suppress(DomainError):
             decode(body[:200], kind, manifest, ReadOptions(), Limits())
+    with contextlib.suppress(DomainError):
+        decode(bodies["netcdf4"], "netcdf4", manifest, ReadOptions(group="/none", units={"u": "no unit"}), Limits())
 
 
 def _sample() -> xr.Dataset:
@@ -76,6 +81,7 @@ def _sample() -> xr.Dataset:
 _FIELD: dict[str, Any] = {
     "name": "velocity",
     "order": 1,
+    "units": "m s-1",
     "components": [{"axes": ["x"], "variable": "u"}, {"axes": ["y"], "variable": "v"}],
 }
 _MANIFEST: dict[str, Any] = {

@@ -17,7 +17,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..arenas import Arrays, Message
-from ..channel import Endpoint, serve
+from ..endpoint import Endpoint, serve
 from .values import Limits
 
 KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
@@ -76,7 +76,7 @@ def main(endpoint: Endpoint, limits: Limits, seconds_per_file: float) -> None:
     def handle(message: Message, arrays: list[npt.NDArray[Any]]) -> tuple[Message, Arrays]:
         alarm(seconds_per_file)
         try:
-            return preload.handle(message, arrays, limits=limits, room=endpoint.outbox.size)
+            return preload.handle(message, arrays, limits=limits, room=endpoint.slots[0].outbox.size)
         finally:
             alarm(0)
 

@@ -1,21 +1,28 @@
-"""Opens a body as an xarray Dataset of raw variables, and decodes those that are needed."""
+"""Opens a body as raw variables, and decodes those that are needed."""
 
 import contextlib
-import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import netCDF4
 import numpy as np
 import xarray as xr
+from xarray.backends import NetCDF4DataStore
 from xarray.conventions import decode_cf_variable
 
-from ..domain.errors import DomainError, InflatedTooLarge, MalformedFile, VariableUnusable
-from .classic import check_classic
+from ..domain.errors import DomainError, GroupMissing, InflatedTooLarge, MalformedFile, VariableUnusable
+from .classic import read_header
+from .classic_reading import variables_in
 from .describing import clean
 from .hdf5 import check_hdf5
-from .values import Kind, Limits
+from .values import Buffer, Kind, Limits
+
+PACKING = {"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "dtype"}
+"""The attributes that say that the values are other ones than those that are stored."""
+NAME = "body"
+"""Under which a body is opened; the library takes some names for addresses to fetch."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +30,15 @@ class File:
     """An open file.
 
     Attributes:
-        data: Its variables as stored: nothing unpacked, no times decoded, values read when asked for.
+        variables: As stored: nothing unpacked, no times decoded, values read when asked for.
+        attrs: The global attributes.
+        unlimited: The unlimited dimensions.
         unreadable: Variables that are in the file but of a type that is never read, with the type's name.
     """
 
-    data: xr.Dataset
+    variables: Mapping[str, xr.Variable]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    unlimited: list[str] = field(default_factory=list)
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -47,31 +58,51 @@ def reading(what: str) -> Iterator[None]:
         ) from error
 
 
-def check(body: bytes, kind: Kind, limits: Limits) -> dict[str, str]:
-    """Looks for what is unsafe or impossible in a file before it is opened; returns unreadable variables."""
-    with reading("Looking into the file"):
-        if kind == "netcdf4":
-            return check_hdf5(body, limits)
-        if kind == "netcdf3":
-            check_classic(body, limits)
-    return {}
-
-
 @contextlib.contextmanager
-def opened(body: bytes, kind: Kind, unreadable: Mapping[str, str]) -> Iterator[File]:
-    """A checked file, open as long as the context lasts."""
-    with reading("Opening the file"):
-        data = _open(body, kind, unreadable)
-    with data:
-        yield File(data, unreadable)
+def opened(body: Buffer, kind: Kind, limits: Limits, group: str | None = None) -> Iterator[File]:
+    """A file, looked through for what is unsafe or impossible before it is opened; open as long as the context lasts.
+
+    Raises:
+        GroupMissing: There is no such group.
+        MalformedFile, UnsafeFile, InflatedTooLarge: It is damaged, or asks for too much.
+    """
+    if group is not None and kind != "netcdf4":
+        raise GroupMissing(f"`group={clean(group)}`: a file of kind {kind} has no groups. Leave `group` out.")
+    match kind:
+        case "netcdf3":
+            with reading("Opening the file"):
+                header = read_header(body, limits)
+                variables = variables_in(body, header)
+            unlimited = [name for name, size in header.dimensions.items() if size == 0]
+            yield File(variables, header.attrs, unlimited)
+        case "netcdf4":
+            with reading("Looking into the file"):
+                unreadable = check_hdf5(bytes(body), limits, group)
+            with contextlib.ExitStack() as stack:
+                with reading("Opening the file"):
+                    file = _open_netcdf4(
+                        stack.enter_context(netCDF4.Dataset(NAME, memory=memoryview(body))), unreadable, group
+                    )
+                yield file
+        case "json":
+            with reading("Opening the file"):
+                data = _from_json(bytes(body))
+            yield File({str(name): variable for name, variable in data.variables.items()}, data.attrs)
 
 
-def _open(body: bytes, kind: Kind, unreadable: Mapping[str, str]) -> xr.Dataset:
-    if kind == "json":
-        return _from_json(body)
-    source: Any = io.BytesIO(body) if kind == "netcdf3" else body
-    engine = "scipy" if kind == "netcdf3" else "netcdf4"
-    return xr.open_dataset(source, engine=engine, decode_cf=False, drop_variables=list(unreadable), cache=False)
+def _open_netcdf4(root: netCDF4.Dataset, unreadable: Mapping[str, str], group: str | None) -> File:
+    """The variables of a group, with the coordinates of its dimensions, which may lie in a group around it."""
+    variables: dict[str, xr.Variable] = {}
+    attrs: dict[str, Any] = {}
+    place, unlimited = root, []
+    for name in ["", *(part for part in (group or "").split("/") if part)]:
+        place = place[name] if name else place
+        found, own = NetCDF4DataStore(place).load()  # type: ignore[no-untyped-call]
+        variables = {key: variable for key, variable in variables.items() if variable.dims == (key,)}
+        variables |= {key: variable for key, variable in found.items() if key not in unreadable}
+        attrs |= own
+        unlimited += [key for key, dimension in place.dimensions.items() if dimension.isunlimited()]
+    return File(variables, attrs, unlimited, unreadable)
 
 
 def _from_json(body: bytes) -> xr.Dataset:
@@ -95,10 +126,12 @@ def decoded(file: File, name: str) -> xr.Variable:
             f"Variable '{clean(name)}' has the type '{file.unreadable[name]}'; the model needs integers or "
             f"floats of 32 or 64 bits. Convert it and send the file again."
         )
-    raw = file.data.variables[name]
+    raw = file.variables[name]
     _check_packing(name, raw)
     with reading(f"Reading variable '{clean(name)}'"):
         stored = raw.load()
+    if not PACKING & stored.attrs.keys():
+        return stored
     try:
         variable = decode_cf_variable("variable", stored, decode_times=False).load()
     except MemoryError:

@@ -33,14 +33,14 @@ class FileField:
     directions: tuple[str, ...] = ()
 
 
-def fields_in(data: xr.Dataset) -> list[FileField]:
+def fields_in(variables: Mapping[str, xr.Variable]) -> list[FileField]:
     """The tensor fields that a file declares; several variables with one `tensor_field` are one field."""
     fields: dict[str, FileField] = {}
-    for key, variable in data.variables.items():
+    for key, variable in variables.items():
         attributes = variable.attrs
         if "tensor_order" not in attributes and "tensor_field" not in attributes:
             continue
-        field = _declared(str(key), variable)
+        field = _declared(key, variable)
         known = fields.get(field.name)
         if known is not None:
             same = (known.order, known.parity) == (field.order, field.parity)

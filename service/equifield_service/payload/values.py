@@ -8,6 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 Kind = Literal["netcdf3", "netcdf4", "json"]
+Missing = Literal["zero", "nearest"]
+Stagger = Literal["center"]
+Precision = Literal["float32", "float64"]
+Bytes = npt.NDArray[np.uint8]
+Buffer = bytes | memoryview
 
 MIB = 2**20
 
@@ -19,10 +24,33 @@ class ReadOptions:
     Attributes:
         map: From a component or field of the model to a variable: `{"u": "u10"}`, `{"stress": "sigma"}`.
         axes: From an axis of the model to a dimension: `{"x": "lon"}`.
+        units: From a variable to the units that it really has, whatever its attribute says: `{"T": "K"}`.
+        missing: What to put in place of missing values: zero, or the nearest value on the grid. None: refuse.
+        group: The group of a NetCDF-4 file whose variables are read: `/model`. None: the root group.
+        stagger: `center` averages components on cell faces to the cell centres. None: refuse.
     """
 
     map: Mapping[str, str] = field(default_factory=dict)
     axes: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    missing: Missing | None = None
+    group: str | None = None
+    stagger: Stagger | None = None
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """What a request says about its answer.
+
+    Attributes:
+        kind: The kind of file.
+        dtype: The type of the predicted fields.
+        compress: The level of zlib compression of the predicted fields, 0 for none; NetCDF-4 alone has it.
+    """
+
+    kind: Kind
+    dtype: Precision = "float32"
+    compress: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,15 +77,32 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """A file that fits a model: its fields as one packed array, and how to give the answer back.
+class Frame:
+    """What is needed of a file to give an answer back, once its fields are decoded and its body is gone.
 
     Attributes:
-        array: `(batch, *grid, features)`, float32, every grid axis in increasing direction.
         kind: The kind of file that was sent.
-        plan: What `PayloadPool.encode` needs beside the file. Opaque, JSON.
+        shape: `(batch, *grid)` of its fields.
+        plan: How the answer goes into the shape of the file. Opaque, JSON.
+        shell: What goes back unchanged. Opaque.
+        periodic: The axes along which the grid closes: longitudes all around the globe.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    plan: dict[str, Any]
+    shell: Bytes
+    periodic: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A file that fits a model.
+
+    Attributes:
+        array: Its fields, `(batch, *grid, features)`, float32, every grid axis in increasing direction.
+        frame: How to give the answer back.
     """
 
     array: npt.NDArray[np.float32]
-    kind: Kind
-    plan: dict[str, Any]
+    frame: Frame

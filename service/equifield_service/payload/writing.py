@@ -2,48 +2,66 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from xarray.conventions import decode_cf_variable
 
 from equifield.package.manifest import Component, FieldSpec, Manifest, packed_fields
 
 from ..domain.errors import NotAcceptable
-from .coordinates import LINKS
+from .classic_writing import write_classic
 from .describing import clean
 from .packing import Packed, Plan, unpack
-from .reading import File, reading
-from .values import Kind
+from .shell import Shell
+from .values import Bytes, Kind, WriteOptions
 
 COMPONENT_DIMS = ("component_i", "component_j", "component_k", "component_l")
 
 
-def answer(file: File, manifest: Manifest, plan: Plan, prediction: Packed, attributes: Mapping[str, str]) -> xr.Dataset:
-    """The dataset that goes back: the output fields, the coordinates that were sent, and their attributes."""
-    outputs = _outputs(manifest, plan, unpack(prediction, plan))
-    with reading("Reading the coordinates"):
-        kept = {name: _unchanged(file.data.variables[name]) for name in plan.keep if name not in outputs}
-        data = xr.Dataset(kept | outputs, attrs=_global_attributes(file.data.attrs, attributes))
-    data.encoding["unlimited_dims"] = {dim for dim in file.data.encoding.get("unlimited_dims", ()) if dim in data.dims}
-    return data
+@dataclass(frozen=True)
+class Content:
+    """What an answer holds."""
+
+    variables: dict[str, xr.Variable]
+    attrs: dict[str, Any]
+    unlimited: list[str]
 
 
-def _unchanged(variable: xr.Variable) -> xr.Variable:
-    """A variable as it was stored; characters become strings, which is how they are written again."""
-    loaded = decode_cf_variable("variable", variable.load(), decode_times=False, mask_and_scale=False)
-    encoding: dict[str, Any] = {key: loaded.encoding[key] for key in ("char_dim_name",) if key in loaded.encoding}
-    if "_FillValue" not in loaded.attrs:
-        encoding["_FillValue"] = None
-    attributes = {name: value for name, value in loaded.attrs.items() if name not in LINKS or isinstance(value, str)}
-    return xr.Variable(loaded.dims, loaded.values, attributes, encoding)
+def answer(
+    shell: Shell,
+    manifest: Manifest,
+    plan: Plan,
+    prediction: Packed,
+    attributes: Mapping[str, str],
+    options: WriteOptions,
+) -> Content:
+    """What goes back: the output fields, the coordinates that were sent, and their attributes."""
+    outputs = _outputs(manifest, plan, unpack(prediction, plan, shell.mask, options.dtype))
+    for output in outputs.values():
+        output.encoding |= _encoding(output, shell.mask is not None, options)
+    kept = {name: variable for name, variable in shell.variables.items() if name not in outputs}
+    variables = kept | outputs
+    dims = {dim for variable in variables.values() for dim in variable.dims}
+    return Content(
+        variables,
+        _global_attributes(shell.attrs, attributes, plan.notes),
+        [dim for dim in shell.unlimited if dim in dims],
+    )
 
 
-def _global_attributes(sent: Mapping[Any, Any], added: Mapping[str, str]) -> dict[Any, Any]:
+def _encoding(output: xr.Variable, masked: bool, options: WriteOptions) -> dict[str, Any]:
+    packing = {"zlib": True, "complevel": options.compress, "shuffle": True} if options.compress else {}
+    return packing | ({"_FillValue": output.dtype.type(np.nan)} if masked else {})
+
+
+def _global_attributes(sent: Mapping[str, Any], added: Mapping[str, str], notes: list[str]) -> dict[str, Any]:
     merged = dict(sent) | dict(added)
-    if "history" in sent and "history" in added:
-        merged["history"] = f"{sent['history']}\n{added['history']}"
+    lines = [str(sent["history"])] if "history" in sent and ("history" in added or notes) else []
+    said = "; ".join([added["history"], *notes] if "history" in added else notes)
+    if said:
+        merged["history"] = "\n".join([*lines, said])
     return merged
 
 
@@ -114,30 +132,37 @@ def _attributes(field: FieldSpec, plan: Plan, standard_names: tuple[str, ...], l
         attributes["units"] = field.units
     # NetCDF-3 has no 64-bit integers
     attributes |= {"tensor_order": np.int32(field.order), "tensor_parity": np.int32(field.parity)}
-    return attributes | plan.links
+    return attributes | plan.repeated
 
 
 def _output(variable: xr.Variable, attributes: Mapping[str, Any]) -> xr.Variable:
-    return xr.Variable(variable.dims, variable.values, attributes, {"_FillValue": None})
+    return xr.Variable(variable.dims, variable.values, attributes)
 
 
-def serialise(data: xr.Dataset, kind: Kind, sent: Kind) -> bytes:
-    """A dataset as the bytes of a file.
+def serialise(content: Content, options: WriteOptions, sent: Kind) -> Bytes:
+    """The content as the bytes of a file.
 
     Raises:
         NotAcceptable: The kind that was asked for cannot hold the coordinates of the kind that was sent.
     """
     try:
-        if kind == "json":
-            return json.dumps(_without_nan(data.to_dict()), default=_plain, allow_nan=False).encode()
-        if kind == "netcdf3":
-            return bytes(data.to_netcdf(engine="scipy", format="NETCDF3_64BIT"))
-        return bytes(data.to_netcdf(engine="netcdf4", format="NETCDF4"))
+        if options.kind == "netcdf3":
+            return write_classic(content.variables, content.attrs, content.unlimited)
+        for variable in content.variables.values():
+            if "_FillValue" not in variable.attrs:
+                variable.encoding.setdefault("_FillValue", None)
+        data = xr.Dataset(content.variables, attrs=content.attrs)
+        data.encoding["unlimited_dims"] = set(content.unlimited)
+        if options.kind == "json":
+            written = json.dumps(_without_nan(data.to_dict()), default=_plain, allow_nan=False).encode()
+        else:
+            written = bytes(data.to_netcdf(engine="netcdf4", format="NETCDF4"))
+        return np.frombuffer(written, np.uint8)
     except (ImportError, MemoryError, OSError):  # nothing that is in the file
         raise
     except Exception as error:
         raise NotAcceptable(
-            f"The coordinates and attributes of the {sent} file that was sent cannot be written as {kind} "
+            f"The coordinates and attributes of the {sent} file that was sent cannot be written as {options.kind} "
             f"({type(error).__name__}: {clean(error, 200)}). Ask for another kind with the header Accept, "
             f"or leave them out."
         ) from error

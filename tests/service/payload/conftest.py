@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from equifield.package.manifest import Component, FieldSpec, GridSpec, Manifest
-from equifield_service.payload import Decoded, Kind, Limits, PayloadPool, ReadOptions
+from equifield_service.payload import Decoded, Kind, Limits, PayloadPool, ReadOptions, WriteOptions
 
 MIB = 2**20
 
@@ -101,26 +101,24 @@ class Pool:
 
     def encode(
         self,
-        body: bytes,
         manifest: Manifest,
         decoded: Decoded,
         prediction: npt.NDArray[np.float32] | None = None,
         *,
         kind: Kind | None = None,
         attributes: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> bytes:
         """The prediction as a file; by default of the body's kind, and the identity's."""
-        return self.runner.run(
-            self.pool.encode(
-                body,
-                manifest,
-                decoded,
-                decoded.array if prediction is None else prediction,
-                kind=kind or decoded.kind,
-                attributes=attributes or {},
-                timeout=60.0,
-            )
+        work = self.pool.encode(
+            manifest,
+            decoded.frame,
+            decoded.array if prediction is None else prediction,
+            options=WriteOptions(kind or decoded.frame.kind, **options),
+            attributes=attributes or {},
+            timeout=60.0,
         )
+        return bytes(self.runner.run(work))
 
     def there_and_back(
         self, body: bytes, manifest: Manifest, *, kind: Kind | None = None, **options: Any
@@ -128,7 +126,7 @@ class Pool:
         """What comes back when the model is the identity: raw, as stored."""
         media = "application/json" if body.startswith(b"{") else None
         decoded = self.decode(body, manifest, media=media, **options)
-        return self.opened(self.encode(body, manifest, decoded, kind=kind))
+        return self.opened(self.encode(manifest, decoded, kind=kind))
 
     @staticmethod
     def opened(body: bytes) -> xr.Dataset:

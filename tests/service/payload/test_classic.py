@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from equifield_service.domain.errors import InflatedTooLarge, MalformedFile
-from equifield_service.payload.classic import check_classic
+from equifield_service.payload.classic import read_header
 from equifield_service.payload.values import Limits
 
 LIMITS = Limits()
@@ -61,7 +61,7 @@ def body(content: bytes, size: int = 112) -> bytes:
 
 
 def test_a_plain_file_passes() -> None:
-    check_classic(body(header()), LIMITS)
+    read_header(body(header()), LIMITS)
 
 
 @pytest.mark.parametrize("form", ["NETCDF3_CLASSIC", "NETCDF3_64BIT"])
@@ -71,16 +71,16 @@ def test_files_of_the_library_pass(
 ) -> None:
     wind["flag"] = ("time", np.array([1, 0, 1], np.int8))
     written = bytes(wind.to_netcdf(engine="scipy", format=form, unlimited_dims=unlimited))
-    check_classic(written, LIMITS)
+    read_header(written, LIMITS)
     with pytest.raises(MalformedFile):
-        check_classic(written[:-200], LIMITS)
+        read_header(written[:-200], LIMITS)
 
 
 def test_any_cut_is_noticed(wind: xr.Dataset) -> None:
     written = bytes(wind.to_netcdf(engine="scipy"))
     for end in range(4, 2000, 7):
         with pytest.raises(MalformedFile):
-            check_classic(written[:end], LIMITS)
+            read_header(written[:end], LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_any_cut_is_noticed(wind: xr.Dataset) -> None:
 )
 def test_impossible_headers_are_refused(content: bytes, message: str) -> None:
     with pytest.raises(MalformedFile, match=message):
-        check_classic(body(content, 256), LIMITS)
+        read_header(body(content, 256), LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_impossible_headers_are_refused(content: bytes, message: str) -> None:
 )
 def test_headers_that_ask_for_too_much_are_refused(content: bytes, limits: Limits, message: str) -> None:
     with pytest.raises(InflatedTooLarge, match=message):
-        check_classic(body(content, 512), limits)
+        read_header(body(content, 512), limits)
 
 
 def test_no_flipped_byte_gets_past_with_another_error(wind: xr.Dataset, write: Callable[..., bytes]) -> None:
@@ -146,6 +146,6 @@ def test_no_flipped_byte_gets_past_with_another_error(wind: xr.Dataset, write: C
         flipped = bytearray(written)
         flipped[at] = value
         try:
-            check_classic(bytes(flipped), LIMITS)
+            read_header(bytes(flipped), LIMITS)
         except (MalformedFile, InflatedTooLarge):
             continue

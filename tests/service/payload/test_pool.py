@@ -19,7 +19,7 @@ from equifield_service.domain.errors import (
     PayloadProcessFailed,
     PayloadTooLarge,
 )
-from equifield_service.payload import Decoded, Kind, Limits, PayloadPool, ReadOptions
+from equifield_service.payload import Decoded, Kind, Limits, PayloadPool, ReadOptions, WriteOptions
 
 Test = Callable[[PayloadPool], Coroutine[Any, Any, None]]
 
@@ -133,7 +133,9 @@ def test_a_directory_of_the_path_that_changes_is_no_ones_affair(
     async def test(pool: PayloadPool) -> None:
         (tmp_path / "file").touch()
         decoded = await pool.decode(body, models.velocity, ReadOptions(), media=None, timeout=30.0)
-        assert await pool.encode(body, models.velocity, decoded, decoded.array, kind=kind, attributes={}, timeout=30.0)
+        assert await pool.encode(
+            models.velocity, decoded.frame, decoded.array, options=WriteOptions(kind), attributes={}, timeout=30.0
+        )
 
     run(runner, test)
 
@@ -159,7 +161,7 @@ def test_neighbours_of_a_killed_process_are_unharmed(runner: asyncio.Runner, dec
 def test_a_file_that_never_ends_is_refused_and_its_process_replaced(runner: asyncio.Runner, decode: Any) -> None:
     async def test(pool: PayloadPool) -> None:
         async with stopped(pool) as pids:
-            with pytest.raises(MalformedFile, match=r"still being read after 0\.2 s"):
+            with pytest.raises(MalformedFile, match=r"kept them for more than 0\.2 s"):
                 await decode(pool)
         await decode(pool)
         assert pool.pids != pids
@@ -271,7 +273,7 @@ def test_predictions_of_the_wrong_shape_are_a_programming_error(pool: Any, model
     body = write(wind)
     decoded = pool.decode(body, models.velocity)
     with pytest.raises(ValueError, match=r"float32 prediction of shape \(3, 16, 12, 2\)"):
-        pool.encode(body, models.velocity, decoded, decoded.array[:1])
+        pool.encode(models.velocity, decoded, decoded.array[:1])
 
 
 @pytest.mark.parametrize("arguments", [(0, 4096), (1, 4096, None, 0.0)], ids=["no process", "no time"])

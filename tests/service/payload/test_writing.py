@@ -10,7 +10,8 @@ from xarray.backends import BackendArray
 from xarray.core.indexing import LazilyIndexedArray
 
 from equifield_service.domain.errors import MalformedFile, NotAcceptable
-from equifield_service.payload.writing import serialise
+from equifield_service.payload import WriteOptions
+from equifield_service.payload.writing import Content, serialise
 
 Write = Callable[..., bytes]
 KINDS = ("netcdf3", "netcdf4", "json")
@@ -36,8 +37,8 @@ def test_the_answer_is_of_the_kind_that_was_sent(
 ) -> None:
     body = write(wind, kind)
     decoded = pool.decode(body, models.velocity, media="application/json")
-    assert decoded.kind == kind
-    assert pool.encode(body, models.velocity, decoded).startswith(magic)
+    assert decoded.frame.kind == kind
+    assert pool.encode(models.velocity, decoded).startswith(magic)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,7 +87,7 @@ def test_global_attributes_are_kept_and_added_to(
     body = write(wind, kind)
     decoded = pool.decode(body, models.velocity, media="application/json")
     added = {"Conventions": "CF-1.11", "history": "predicted", "source": "identity 1"}
-    answer = pool.encode(body, models.velocity, decoded, attributes=added, kind="netcdf4")
+    answer = pool.encode(models.velocity, decoded, attributes=added, kind="netcdf4")
     with xr.open_dataset(answer, engine="netcdf4") as back:
         assert back.attrs == {
             "title": "A test",
@@ -128,7 +129,7 @@ def test_what_a_kind_cannot_hold_is_refused(pool: Any, models: Any, write: Write
     body = write(wind)
     decoded = pool.decode(body, models.velocity)
     with pytest.raises(NotAcceptable, match="netcdf4 file that was sent cannot be written as netcdf3"):
-        pool.encode(body, models.velocity, decoded, kind="netcdf3")
+        pool.encode(models.velocity, decoded, kind="netcdf3")
 
 
 class Unreadable(BackendArray):
@@ -142,9 +143,9 @@ class Unreadable(BackendArray):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_of_the_system_is_not_the_files(kind: Any) -> None:
-    data = xr.Dataset({"u": xr.Variable("x", LazilyIndexedArray(Unreadable()))})
+    content = Content({"u": xr.Variable("x", LazilyIndexedArray(Unreadable()))}, {}, [])
     with pytest.raises(OSError, match="Too many open files"):
-        serialise(data, kind, "netcdf4")
+        serialise(content, WriteOptions(kind), "netcdf4")
 
 
 @pytest.mark.parametrize("leading", [False, True], ids=["trailing", "leading"])
@@ -171,7 +172,7 @@ def test_stacked_fields_come_back_stacked(pool: Any, models: Any, write: Write, 
 def test_an_answer_can_be_sent_again(pool: Any, models: Any, write: Write, wind: xr.Dataset) -> None:
     body = write(wind)
     decoded = pool.decode(body, models.velocity)
-    again = pool.decode(pool.encode(body, models.velocity, decoded), models.velocity)
+    again = pool.decode(pool.encode(models.velocity, decoded), models.velocity)
     assert np.array_equal(again.array, decoded.array)
 
 
@@ -181,7 +182,7 @@ def test_fields_of_every_order_share_an_answer(pool: Any, models: Any, write: Wr
     body = write(data, "netcdf3")
     decoded = pool.decode(body, models.velocity_and_tracer)
     prediction = decoded.array * np.array([1, 2, 3], np.float32)
-    answer = pool.encode(body, models.velocity_and_tracer, decoded, prediction)
+    answer = pool.encode(models.velocity_and_tracer, decoded, prediction)
     with xr.open_dataset(answer, engine="scipy") as back:
         assert np.array_equal(back.c, data.c)
         assert np.array_equal(back.u, 2 * data.u)

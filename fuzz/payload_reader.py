@@ -1,0 +1,87 @@
+"""Fuzzes the payload reader: whatever is sent, the answer is a file or a refusal from the table.
+
+    python -m venv /tmp/fuzz && /tmp/fuzz/bin/pip install atheris==3.0.0 -r requirements/server-cpu.txt
+    /tmp/fuzz/bin/python fuzz/seeds.py fuzz/corpus
+    PYTHONPATH=engine:service /tmp/fuzz/bin/python fuzz/payload_reader.py -max_total_time=3600 -max_len=8192 \
+        -timeout=10 -rss_limit_mb=2048 fuzz/corpus
+
+Needs Python 3.11. The last byte of an input chooses the options of the request. A NetCDF-4 file is only looked at
+as far as our own checks go: what the C library does with it may end a process, which is what the pool of payload
+processes is for, and what `tests/hostile` tries.
+"""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["equifield_service.payload"]):
+    from equifield.package.manifest import Component, FieldSpec, GridSpec, Manifest
+    from equifield_service.domain.errors import DomainError, PayloadProcessFailed
+    from equifield_service.payload.handling import decode, encode
+    from equifield_service.payload.hdf5 import check_hdf5
+    from equifield_service.payload.magic import kind_of
+    from equifield_service.payload.reading import reading
+    from equifield_service.payload.values import Limits, ReadOptions
+
+LIMITS = Limits(decoded_bytes=2**24, chunk_bytes=2**22)
+KINDS = ("netcdf3", "netcdf4", "json")
+
+
+def model(spacing: str) -> Manifest:
+    """A model that gives back the wind and the temperature that it takes."""
+    parts = (
+        Component(axes=("x",), variable="u", standard_names=("eastward_wind",)),
+        Component(axes=("y",), variable="v", standard_names=("northward_wind",)),
+    )
+    fields = (
+        FieldSpec(name="wind", order=1, units="m s-1", components=parts),
+        FieldSpec(name="temperature", order=0, units="K", components=(Component(variable="t"),)),
+    )
+    return Manifest.model_validate(
+        {
+            "name": "fuzz",
+            "version": "1",
+            "title": "",
+            "description": "",
+            "licence": "",
+            "architecture": {"name": "identity", "config": {}},
+            "group": "B2",
+            "inputs": fields,
+            "outputs": fields,
+            "grid": GridSpec(axes=("x", "y"), boundary=("zero", "zero"), spacing=spacing),
+            "provenance": {"created": "", "engine_version": "", "training": "", "data": ""},
+        }
+    )
+
+
+MODELS = (model("uniform"), model("any"))
+
+
+def try_one(data: bytes) -> None:
+    """Takes a body there and back; anything but a `DomainError` is a finding."""
+    choice, body = (data[-1], data[:-1]) if data else (0, data)
+    options = ReadOptions(
+        missing=(None, "zero", "nearest", "nearest")[choice & 3],
+        stagger="center" if choice & 4 else None,
+        units={"t": "degC"} if choice & 8 else {},
+    )
+    manifest = MODELS[choice >> 4 & 1]
+    try:
+        kind = kind_of(body, "application/json")
+        if kind == "netcdf4":
+            with reading("Looking into the file"):
+                check_hdf5(body, LIMITS)
+            return
+        packed, plan, shell = decode(body, kind, manifest, options, LIMITS)
+        how = {"kind": KINDS[choice % 3], "dtype": "float64" if choice & 32 else "float32", "compress": 0}
+        message = {"plan": plan.to_json(), "options": how, "sent": kind, "attributes": {"history": "fuzzed"}}
+        encode(shell.to_bytes(), message, manifest, packed)
+    except PayloadProcessFailed:
+        raise
+    except DomainError as error:
+        error.to_dict()
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, try_one)
+    atheris.Fuzz()
