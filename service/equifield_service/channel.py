@@ -1,29 +1,30 @@
-"""The channel between the gateway and a child process: JSON lines for words, shared memory for arrays.
+"""The gateway's end of a channel to a child process: JSON lines for words, shared memory for arrays.
 
 Nothing is pickled once the child runs: a payload process has parsed untrusted bytes, so what it says is
-read as JSON and bounds-checked, never executed.
+read as JSON and bounds-checked, never executed. A child has a slot of shared memory for each call that may be
+under way at one time; answers come in any order.
 """
 
 import asyncio
 import contextlib
+import itertools
 import json
 import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from multiprocessing.shared_memory import SharedMemory
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy.typing as npt
 
 from .arenas import Arrays, Message, free, new_arena, view_arrays, write_arrays
 from .domain.errors import DomainError
+from .endpoint import Endpoint, Slot
 
-Handler = Callable[[Message, list[npt.NDArray[Any]]], tuple[Message, Arrays]]
+Reply = tuple[Message, list[npt.NDArray[Any]]]
 
 LINE_LIMIT = 2**24  # a reply's JSON may name every variable of a large file
 LAST_SECONDS = 5.0  # that a process may take to end after its pipe has closed
@@ -44,49 +45,25 @@ class ChildTimeout(Exception):
     """The child process did not answer before the deadline."""
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """The child's end: passed to it once, as the argument of its main function."""
-
-    socket: socket.socket
-    inbox: SharedMemory
-    outbox: SharedMemory
-
-
-def serve(endpoint: Endpoint, handle: Handler, ready: Message) -> None:
-    """The child's main loop: says `ready`, then answers one request at a time until the gateway hangs up.
-
-    A `DomainError` of the handler is an answer; any other exception ends the process, which the gateway sees.
-    Ctrl-C in a terminal reaches every process of the service; it is the gateway that decides when to end.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with endpoint.socket.makefile("rwb") as stream:
-
-        def say(message: Message) -> None:
-            stream.write(json.dumps(message).encode() + b"\n")
-            stream.flush()
-
-        say(ready)
-        for line in stream:
-            request = json.loads(line)
-            try:
-                reply, arrays = handle(request["message"], view_arrays(endpoint.inbox, request["arrays"]))
-                say({"message": reply, "arrays": write_arrays(endpoint.outbox, arrays)})
-            except DomainError as error:
-                say({"error": error.to_dict()})
+class _Call(NamedTuple):
+    slot: int
+    answer: asyncio.Future[Reply]
 
 
 class Child:
-    """A running child process, as the gateway sees it. One call at a time."""
+    """A running child process, as the gateway sees it: as many calls at one time as it has slots."""
 
-    def __init__(self, process: BaseProcess, inbox: SharedMemory, outbox: SharedMemory):
+    def __init__(self, process: BaseProcess, slots: tuple[Slot, ...]):
         self.process = process
         self.ready: Message = {}
-        self._inbox, self._outbox = inbox, outbox
+        self._slots = slots
+        self._free: asyncio.Queue[int] = asyncio.Queue()
+        self._numbers = itertools.count()
+        self._calls: dict[int, _Call] = {}
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._busy = asyncio.Lock()
-        self._in_step = True
+        self._listening: asyncio.Task[None] | None = None
+        self._gone: ChildDied | None = None
 
     @classmethod
     async def start(
@@ -98,6 +75,7 @@ class Child:
         name: str,
         arena_bytes: int,
         timeout: float,
+        slots: int = 1,
     ) -> Self:
         """Starts `target(endpoint, *arguments)` and waits until it says that it is ready.
 
@@ -108,10 +86,11 @@ class Child:
         async with contextlib.AsyncExitStack() as undo:
             try:
                 ours, theirs = (undo.enter_context(end) for end in socket.socketpair())
-                inbox, outbox = new_arena(arena_bytes, undo), new_arena(arena_bytes, undo)
-                endpoint = Endpoint(theirs, inbox, outbox)
-                process = context.Process(target=target, args=(endpoint, *arguments), name=name, daemon=True)
-                child = cls(process, inbox, outbox)
+                memory = tuple(Slot(new_arena(arena_bytes, undo), new_arena(arena_bytes, undo)) for _ in range(slots))
+                process = context.Process(
+                    target=target, args=(Endpoint(theirs, memory), *arguments), name=name, daemon=True
+                )
+                child = cls(process, memory)
                 undo.push_async_callback(child.kill)
                 await _finish(asyncio.to_thread(_start, process))
                 theirs.close()
@@ -120,34 +99,81 @@ class Child:
             except (EOFError, OSError) as error:
                 raise ChildDied(f"{name} cannot be started: {error}") from error
             async with child._within(timeout):
-                child.ready = await child._receive()
+                child.ready = await child._receive(child._reader)
+            child._listening = asyncio.create_task(child._listen(child._reader), name=f"channel of {name}")
+            for slot in range(slots):
+                child._free.put_nowait(slot)
             undo.pop_all()
         return child
 
-    async def call(
-        self, message: Message, arrays: Arrays = (), *, timeout: float
-    ) -> tuple[Message, list[npt.NDArray[Any]]]:
+    async def call(self, message: Message, arrays: Arrays = (), *, timeout: float) -> Reply:
         """Sends one request and returns the answer; the arrays are copies that belong to the caller.
 
-        A call that is cancelled or times out leaves the child out of step: it answers no further call.
+        A call that is cancelled or times out keeps its slot until the child has answered it after all.
 
         Raises:
             DomainError: the child's own, as its handler raised it.
             ChildTimeout, ChildDied, ChildKilled: the child must be killed.
             ArenaFull: nothing was sent.
         """
-        async with self._busy:
-            if not self._in_step:
-                raise ChildDied(f"{self.process.name} is gone")
-            request = {"message": message, "arrays": write_arrays(self._inbox, arrays)}
-            self._in_step = False
-            async with self._within(timeout):
-                await self._send(request)
-                answer = self._understand(await self._receive())
-            self._in_step = True
-        if isinstance(answer, DomainError):
-            raise answer
+        async with self._within(timeout):
+            answer = await self._send(message, arrays)
+            return await answer
+
+    async def _send(self, message: Message, arrays: Arrays) -> "asyncio.Future[Reply]":
+        slot = await self._free.get()
+        try:
+            if self._gone is not None or self._writer is None:
+                raise ChildDied(f"{self.process.name} is gone") from self._gone
+            places = write_arrays(self._slots[slot].inbox, arrays)
+        except BaseException:
+            self._free.put_nowait(slot)
+            raise
+        number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._calls[number] = _Call(slot, answer)
+        request = {"id": number, "slot": slot, "message": message, "arrays": places}
+        self._writer.write(json.dumps(request).encode() + b"\n")
+        with contextlib.suppress(ConnectionError):  # whoever listens will say why
+            await self._writer.drain()
         return answer
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        """Hands every answer to its call, until the child is gone; then tells all that still wait."""
+        try:
+            while True:
+                self._answer(await self._receive(reader))
+        except ChildDied as error:
+            self._end(error)
+
+    def _answer(self, reply: Message) -> None:
+        try:
+            call = self._calls.pop(reply["id"])
+        except (KeyError, TypeError) as error:
+            raise ChildDied(f"{self.process.name} broke the protocol: it answered what nobody asked") from error
+        try:
+            outcome = self._understand(reply, self._slots[call.slot])
+        except ChildDied as error:
+            _give(call.answer, error)
+            raise
+        _give(call.answer, outcome)
+        self._free.put_nowait(call.slot)
+
+    def _understand(self, reply: Message, slot: Slot) -> Reply | DomainError:
+        try:
+            if "error" in reply:
+                return DomainError.from_dict(reply["error"])
+            views = view_arrays(slot.outbox, reply["arrays"])
+            return dict(reply["message"]), [view.copy() for view in views]
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise ChildDied(f"{self.process.name} broke the protocol: {error}") from error
+
+    def _end(self, error: ChildDied) -> None:
+        """Whoever waits for an answer, or for a slot, hears of it."""
+        self._gone = self._gone or error
+        for call in self._calls.values():
+            _give(call.answer, type(error)(*error.args))
+            self._free.put_nowait(call.slot)
+        self._calls.clear()
 
     async def ended(self) -> None:
         """Waits until the process ends, however it does; it takes no call after that. One waiter at a time."""
@@ -157,7 +183,8 @@ class Child:
             await over.wait()
         finally:
             loop.remove_reader(sentinel)
-        self._in_step = False  # its pipe closes a moment before the system calls it dead
+        # its pipe closes a moment before the system calls it dead
+        self._gone = self._gone or ChildDied(f"{self.process.name} ended")
 
     @contextlib.asynccontextmanager
     async def _within(self, timeout: float) -> AsyncIterator[None]:
@@ -167,20 +194,9 @@ class Child:
         except TimeoutError:
             raise ChildTimeout(f"{self.process.name} did not answer within {timeout:g} s") from None
 
-    async def _send(self, request: Message) -> None:
-        if self._writer is None:
-            raise ChildDied(f"{self.process.name} was never started")
+    async def _receive(self, reader: asyncio.StreamReader) -> Message:
         try:
-            self._writer.write(json.dumps(request).encode() + b"\n")
-            await self._writer.drain()
-        except ConnectionError as error:
-            raise await self._death() from error
-
-    async def _receive(self) -> Message:
-        if self._reader is None:
-            raise ChildDied(f"{self.process.name} was never started")
-        try:
-            line = await self._reader.readline()
+            line = await reader.readline()
             if line.endswith(b"\n"):
                 return dict(json.loads(line))
         except ConnectionError as error:
@@ -195,19 +211,10 @@ class Child:
         killed = self.process.exitcode == -signal.SIGKILL
         return (ChildKilled if killed else ChildDied)(f"{self.process.name} ended")
 
-    def _understand(self, reply: Message) -> tuple[Message, list[npt.NDArray[Any]]] | DomainError:
-        try:
-            if "error" in reply:
-                return DomainError.from_dict(reply["error"])
-            views = view_arrays(self._outbox, reply["arrays"])
-            return dict(reply["message"]), [view.copy() for view in views]
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise ChildDied(f"{self.process.name} broke the protocol: {error}") from error
-
     @property
     def alive(self) -> bool:
         """Whether the process still runs and can take a call."""
-        return self._in_step and self.running
+        return self._gone is None and self.running
 
     @property
     def running(self) -> bool:
@@ -216,7 +223,9 @@ class Child:
 
     async def kill(self) -> None:
         """Ends the process at once and frees its shared memory. Safe to call twice."""
-        self._in_step = False
+        if self._listening is not None:
+            self._listening.cancel()
+        self._end(ChildDied(f"{self.process.name} was ended"))
         if self._writer is not None:
             self._writer.close()
         try:
@@ -224,8 +233,19 @@ class Child:
                 self.process.kill()
                 await _finish(asyncio.to_thread(_join, self.process))
         finally:
-            for arena in (self._inbox, self._outbox):
-                free(arena)
+            for slot in self._slots:
+                free(slot.inbox)
+                free(slot.outbox)
+
+
+def _give(answer: "asyncio.Future[Reply]", outcome: Reply | Exception) -> None:
+    """Answers a call, unless it gave up."""
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)
 
 
 def _start(process: BaseProcess) -> None:

@@ -25,8 +25,10 @@ Held = Callable[[], set[Path]]
 
 
 @asynccontextmanager
-async def running(target: Callable[..., None] = children.echo, *arguments: Any) -> AsyncIterator[Child]:
-    child = await Child.start(SPAWN, target, arguments or ("hello",), name="child", arena_bytes=ARENA, timeout=60)
+async def running(target: Callable[..., None] = children.echo, *arguments: Any, slots: int = 1) -> AsyncIterator[Child]:
+    child = await Child.start(
+        SPAWN, target, arguments or ("hello",), name="child", arena_bytes=ARENA, timeout=60, slots=slots
+    )
     try:
         yield child
     finally:
@@ -113,24 +115,63 @@ def test_the_death_of_an_idle_child_is_noticed() -> None:
 
 def test_a_late_answer_is_never_given_to_a_later_call() -> None:
     async def story() -> None:
-        async with running() as child:
+        async with running(slots=2) as child:
             with pytest.raises(ChildTimeout, match=r"within 0\.05 s"):
-                await child.call({"do": "hang"}, timeout=0.05)
-            with pytest.raises(ChildDied):
-                await child.call({"n": 2}, timeout=60)
+                await child.call({"do": "double when released"}, [np.ones(3)], timeout=0.05)
+            assert (await child.call({"do": "release"}, timeout=60))[0] == {"released": 1}
+            assert (await child.call({"n": 2}, timeout=60))[0]["echo"] == {"n": 2}
 
     run(story)
 
 
-def test_a_cancelled_call_leaves_no_answer_for_the_next() -> None:
+def test_a_call_that_gave_up_keeps_its_memory_until_its_answer_has_come() -> None:
     async def story() -> None:
-        async with running() as child:
-            call = asyncio.create_task(child.call({"do": "double"}, [np.ones(3)], timeout=60))
+        async with running(slots=2) as child:
+            call = asyncio.create_task(child.call({"do": "double when released"}, [np.ones(3)], timeout=60))
             await asyncio.sleep(0)
             call.cancel()
             await asyncio.wait([call])
+            for n in range(3):
+                _, (doubled,) = await child.call({"do": "double"}, [np.full(3, float(n))], timeout=60)
+                np.testing.assert_array_equal(doubled, np.full(3, 2.0 * n))
+            await child.call({"do": "release"}, timeout=60)
+
+    run(story)
+
+
+def test_answers_come_in_the_order_in_which_they_are_known() -> None:
+    async def story() -> None:
+        async with running(slots=3) as child:
+            slow = asyncio.create_task(child.call({"do": "double when released"}, [np.full(2, 5.0)], timeout=60))
+            _, (quick,) = await child.call({"do": "double"}, [np.full(2, 6.0)], timeout=60)
+            assert not slow.done()
+            await child.call({"do": "release"}, timeout=60)
+            np.testing.assert_array_equal((await slow)[1][0], np.full(2, 10.0))
+            np.testing.assert_array_equal(quick, np.full(2, 12.0))
+
+    run(story)
+
+
+def test_a_child_whose_slots_are_all_taken_answers_the_next_call_when_one_is_free() -> None:
+    async def story() -> None:
+        async with running(slots=1) as child:
+            with pytest.raises(ChildTimeout):
+                await child.call({"do": "double when released"}, [np.ones(3)], timeout=0.05)
+            with pytest.raises(ChildTimeout):  # the slot is still taken
+                await child.call({"n": 1}, timeout=0.05)
+
+    run(story)
+
+
+def test_a_fault_in_the_background_of_a_child_ends_it() -> None:
+    async def story() -> None:
+        async with running(slots=2) as child:
+            failing = asyncio.create_task(child.call({"do": "fail when released"}, timeout=60))
+            await asyncio.sleep(0)
             with pytest.raises(ChildDied):
-                await child.call({"n": 2}, timeout=60)
+                await child.call({"do": "release"}, timeout=60)
+            with pytest.raises(ChildDied):
+                await failing
 
     run(story)
 
@@ -161,25 +202,29 @@ def test_an_answer_larger_than_the_arena_ends_the_child_and_not_the_gateway() ->
         "not json",
         "[1]",
         "{}",
-        json.dumps({"message": {}, "arrays": [{"dtype": "<f8", "shape": [2**60], "offset": 0}]}),
-        json.dumps({"message": {}, "arrays": [{"dtype": "<f8", "shape": [2**80], "offset": 0}]}),
-        json.dumps({"message": {}, "arrays": [{"dtype": "<f8", "shape": [4], "offset": ARENA - 8}]}),
-        json.dumps({"message": {}, "arrays": [{"dtype": "<f8", "shape": [4], "offset": -64}]}),
-        json.dumps({"message": {}, "arrays": [{"dtype": "O", "shape": [4], "offset": 0}]}),
-        json.dumps({"message": {}, "arrays": [{"dtype": "V0", "shape": [2**60], "offset": 0}]}),
-        json.dumps({"message": {}, "arrays": [{"dtype": "f4,(2", "shape": [4], "offset": 0}]}),
-        json.dumps({"message": {}, "arrays": [{"dtype": "<f8", "shape": [-4], "offset": 0}]}),
-        json.dumps({"message": {}, "arrays": [7]}),
-        json.dumps({"error": {"code": "x", "detail": "y", "extra": 3}}),
-        json.dumps({"error": {"code": "x", "detail": "y", "extra": {"detail": "z"}}}),
-        json.dumps({"error": 3}),
-        json.dumps({"message": {"too": "long" * 2**22}, "arrays": []}),
+        json.dumps({"id": 1, "message": {}, "arrays": []}),
+        json.dumps({"id": [0], "message": {}, "arrays": []}),
+        json.dumps({"id": 0, "message": {}, "arrays": [{"dtype": "<f8", "shape": [2**60], "offset": 0}]}),
+        json.dumps({"id": 0, "message": {}, "arrays": [{"dtype": "<f8", "shape": [2**80], "offset": 0}]}),
+        json.dumps({"id": 0, "message": {}, "arrays": [{"dtype": "<f8", "shape": [4], "offset": ARENA - 8}]}),
+        json.dumps({"id": 0, "message": {}, "arrays": [{"dtype": "<f8", "shape": [4], "offset": -64}]}),
+        json.dumps({"id": 0, "message": {}, "arrays": [{"dtype": "O", "shape": [4], "offset": 0}]}),
+        json.dumps({"id": 0, "message": {}, "arrays": [{"dtype": "V0", "shape": [2**60], "offset": 0}]}),
+        json.dumps({"id": 0, "message": {}, "arrays": [{"dtype": "f4,(2", "shape": [4], "offset": 0}]}),
+        json.dumps({"id": 0, "message": {}, "arrays": [{"dtype": "<f8", "shape": [-4], "offset": 0}]}),
+        json.dumps({"id": 0, "message": {}, "arrays": [7]}),
+        json.dumps({"id": 0, "error": {"code": "x", "detail": "y", "extra": 3}}),
+        json.dumps({"id": 0, "error": {"code": "x", "detail": "y", "extra": {"detail": "z"}}}),
+        json.dumps({"id": 0, "error": 3}),
+        json.dumps({"id": 0, "message": {"too": "long" * 2**22}, "arrays": []}),
         "[" * 10**5,
     ],
     ids=[
         "not-json",
         "not-an-object",
         "empty",
+        "nobody-asked",
+        "id-not-a-number",
         "huge-shape",
         "overflowing-shape",
         "past-the-end",

@@ -1,75 +1,81 @@
-"""The scheduler: an idle worker takes at once what is there; batches form while it is busy."""
+"""The scheduler: an idle device takes at once what is there; batches form while it is busy."""
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
-import numpy as np
-
-from equifield.boundary import Boundary
-
-from ..domain.errors import (
-    DeadlineExceeded,
-    DomainError,
-    InflatedTooLarge,
-    ModelUnavailable,
-    WorkerFailed,
-)
+from .. import tracing
+from ..domain.errors import DeadlineExceeded, DomainError, InflatedTooLarge, ModelUnavailable, WorkerFailed
 from ..metrics import Metrics
-from .work import Alone, Array, Samples, Share, Work
+from .queue import Queue
+from .statistics import Statistics
+from .work import Array, Batch, BatchKey, NotPrepared, Predicted, Priority, Samples
 
 STOPPED = "The service stopped before this request had its turn. Send it again."
+IN_FLIGHT = 2
+"""Batches on the device at one time: while one is computed, the next is copied to it."""
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 
+class Device(Protocol):
+    """Whoever computes."""
 
-@dataclass(frozen=True)
-class BatchKey:
-    """What samples must share to travel in one batch."""
+    async def predict(self, key: BatchKey, batch: Array) -> Predicted:
+        """The answers to some samples.
 
-    model: str
-    version: str
-    grid: tuple[int, ...]
-    boundary: tuple[Boundary, ...]
+        Raises:
+            NotPrepared: `prepare` comes first.
+            DomainError: there is no answer.
+        """
 
-
-Run = Callable[[BatchKey, Array], Awaitable[Array]]
+    async def prepare(self, key: BatchKey, samples: int) -> None:
+        """Loads and compiles what so many samples need, while predictions for others go on."""
 
 
 class Scheduler:
-    """Joins concurrent requests into batches for `run`, which is called once at a time.
+    """Joins concurrent requests into batches for a device.
 
-    Requests are served in the order of their arrival; whoever shares the key of the first in line travels
-    with it. A request larger than a batch is split and joined again. One that gave up, or whose deadline has
-    passed, is skipped and never disturbs those it would have travelled with.
+    A second batch is handed over while one is computed when it is full; what could still grow waits in the queue. A
+    request larger than a batch is split and joined again. One that gave up, or whose deadline has passed, is skipped
+    and never disturbs those it would have travelled with; one that makes a batch fail fails alone. While the device
+    is prepared for a new grid, requests for others go on.
     """
 
-    def __init__(self, run: Run, metrics: Metrics, *, max_batch: int, max_batch_bytes: int):
-        self._run = run
-        self._metrics = metrics
+    def __init__(
+        self, device: Device, metrics: Metrics, statistics: Statistics, *, max_batch: int, max_batch_bytes: int
+    ):
+        self._device, self._metrics, self._statistics = device, metrics, statistics
         self._max_batch, self._max_batch_bytes = max_batch, max_batch_bytes
-        self._queue: deque[Work] = deque()
-        self._arrival = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
-        self.pending = 0
-        """Requests that wait for their answer, in the queue or on the device."""
-
-    def start(self) -> None:
-        """Begins to serve the queue; needs a running event loop."""
-        self._loop = asyncio.create_task(self._serve(), name="scheduler")
+        self._queue = Queue()
+        self.witness: Callable[[BatchKey, Array], None] | None = None
+        """Sees the samples of every request that was answered; it must neither keep nor change them."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: set[Samples] = set()
+        self._in_flight = 0
+        self._dispatching = self._stopped = False
 
     async def stop(self) -> None:
         """Stops at once; whoever still waits is told so."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.wait([self._loop])
-        for work in self._queue:
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for work in self._queue.clear():
             work.fail(ModelUnavailable(STOPPED))
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait for their answer, in the queue or on the device."""
+        return len(self._waiting)
+
+    async def idle(self) -> None:
+        """Waits until no request waits for an answer."""
+        while self._waiting:
+            await asyncio.wait([work.answer for work in self._waiting])
+            await asyncio.sleep(0)  # lets those who were answered leave
 
     def room(self, grid: tuple[int, ...], sample_bytes: int) -> int:
         """How many samples of `sample_bytes` (the larger of in and out) one batch can carry.
@@ -85,32 +91,29 @@ class Scheduler:
             )
         return room
 
-    async def submit(self, key: BatchKey, array: Array, *, sample_bytes: int, deadline: float) -> Array:
+    async def submit(
+        self,
+        key: BatchKey,
+        array: Array,
+        *,
+        sample_bytes: int,
+        deadline: float,
+        priority: Priority = "interactive",
+    ) -> Array:
         """The model's answer to `array` (batch first); `deadline` is in the event loop's time.
 
         Raises:
             InflatedTooLarge: not even one sample fits into a batch.
             DeadlineExceeded, ModelUnavailable, WorkerFailed: there is no answer.
         """
+        loop = asyncio.get_running_loop()
         limit = self.room(key.grid, sample_bytes)
-        now = asyncio.get_running_loop().time()
-        work = Samples(key, array, limit, deadline, now, asyncio.Future())
-        answer: Array = await self._wait_for(work)
-        return answer
-
-    async def run_alone(self, call: Callable[[], Awaitable[T]], *, deadline: float) -> T:
-        """Calls `call` in its turn, with nothing else running on the worker."""
-        now = asyncio.get_running_loop().time()
-        answer: asyncio.Future[T] = asyncio.Future()
-        result: T = await self._wait_for(Alone(call, deadline, now, answer))
-        return result
-
-    async def _wait_for(self, work: Work) -> Any:
-        self.pending += 1
-        self._queue.append(work)
-        self._arrival.set()
+        work = Samples(key, array, limit, priority, deadline, loop.time(), loop.create_future())
+        self._waiting.add(work)
+        self._queue.add(work)
+        self._dispatch_soon()
         try:
-            async with asyncio.timeout_at(work.deadline):
+            async with asyncio.timeout_at(deadline):
                 return await work.answer
         except TimeoutError:
             raise DeadlineExceeded(
@@ -118,74 +121,104 @@ class Scheduler:
                 "the header Equifield-Timeout-Ms."
             ) from None
         finally:
-            self.pending -= 1
+            self._waiting.discard(work)
+            self._statistics.answered(
+                *key.package, samples=len(array), seconds=loop.time() - work.arrived, success=work.is_answered
+            )
 
-    async def _serve(self) -> None:
-        while True:
-            self._arrival.clear()
-            while (work := self._first()) is not None:
-                if isinstance(work, Alone):
-                    self._queue.popleft()
-                    await self._do(work)
-                else:
-                    await self._do_batch(work.key, self._gather(work))
-            await self._arrival.wait()
+    def _dispatch_soon(self) -> None:
+        """Dispatches when all that is arriving now has arrived."""
+        if not self._dispatching:
+            self._dispatching = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
 
-    def _first(self) -> Work | None:
-        """The first in line that still wants an answer; those before it are dropped."""
+    def _dispatch(self) -> None:
+        self._dispatching = False
         now = asyncio.get_running_loop().time()
-        while self._queue and (self._queue[0].answer.done() or self._queue[0].deadline <= now):
-            self._queue.popleft()
-        return self._queue[0] if self._queue else None
+        while self._in_flight < IN_FLIGHT and not self._stopped:
+            batch = self._queue.take(now, full=self._in_flight > 0)
+            if batch is None:
+                return
+            self._in_flight += 1
+            self._do(self._carry(batch))
 
-    def _gather(self, first: Samples) -> list[Share]:
-        """Takes a batch off the queue: `first`, and whoever shares its key, as far as there is room."""
-        shares, room, now = [], first.limit, asyncio.get_running_loop().time()
-        for work in list(self._queue):
-            if room == 0:
-                break
-            if not isinstance(work, Samples) or work.key != first.key:
-                continue
-            if work.answer.done() or work.deadline <= now:
-                continue
-            count = min(room, work.left)
-            shares.append(Share(work, work.taken, count))
-            if work.taken == 0:
-                self._metrics.queue_seconds.observe(now - work.arrived)
-            work.taken, room = work.taken + count, room - count
-            if work.left == 0:
-                self._queue.remove(work)
-        return shares
-
-    async def _do_batch(self, key: Any, shares: list[Share]) -> None:
+    async def _carry(self, batch: Batch) -> None:
         try:
-            arrays = [share.array for share in shares]
-            batch = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-            self._metrics.batch_samples.observe(len(batch))
-            rows = await self._run(key, batch)
-            if len(rows) != len(batch):
-                raise WorkerFailed(f"The worker answered {len(rows)} samples to {len(batch)}.")
-            offset = 0
-            for share in shares:
-                share.work.give(share.start, rows[offset : offset + share.count])
-                offset += share.count
+            await self._predict(batch)
+        except NotPrepared:
+            self._queue.close(batch.key)
+            self._queue.put_back(batch)
+            self._do(self._prepare(batch.key, sum(share.count for share in batch.shares)))
+        finally:
+            self._in_flight -= 1
+            self._dispatch_soon()
+
+    async def _predict(self, batch: Batch) -> None:
+        began = asyncio.get_running_loop().time()
+        try:
+            array = batch.array
+            with tracing.continued("batch", batch.shares[0].work.trace):
+                predicted = await self._device.predict(batch.key, array)
+            if len(predicted.rows) != len(array):
+                raise WorkerFailed(f"The worker answered {len(predicted.rows)} samples to {len(array)}.")
+        except NotPrepared:
+            raise
+        except WorkerFailed as error:
+            self._blame(batch, error)
         except BaseException as error:
-            for share in shares:
-                share.work.fail(_as_answer(error))
+            self._fail(batch, error)
             if not isinstance(error, Exception):
                 raise
+        else:
+            self._count(batch, predicted, began)
+            batch.give(predicted.rows)
+            if self.witness is not None:
+                for share in batch.shares:
+                    self.witness(batch.key, share.array)
 
-    async def _do(self, work: Alone) -> None:
-        self._metrics.queue_seconds.observe(asyncio.get_running_loop().time() - work.arrived)
-        try:
-            answer = await work.call()
-        except BaseException as error:
-            work.fail(_as_answer(error))
-            if not isinstance(error, Exception):
-                raise
+    def _count(self, batch: Batch, predicted: Predicted, began: float) -> None:
+        queued = [began - share.work.arrived for share in batch.shares if share.start == 0]
+        for seconds in queued:
+            self._metrics.queue_seconds.observe(seconds)
+        self._metrics.batch_samples.observe(len(predicted.rows))
+        self._statistics.ran(
+            *batch.key.package,
+            samples=len(predicted.rows),
+            queued=queued,
+            compute_input=predicted.input_seconds,
+            compute_infer=predicted.device_seconds,
+            compute_output=predicted.output_seconds,
+        )
+
+    def _blame(self, batch: Batch, error: WorkerFailed) -> None:
+        """Lets a request fail that was alone; of several, each goes again by itself, to see whose fault it is."""
+        if len(batch.shares) == 1:
+            self._fail(batch, error)
             return
-        if not work.answer.done():
-            work.answer.set_result(answer)
+        for share in batch.shares:
+            share.work.suspect = True
+        self._queue.put_back(batch)
+
+    async def _prepare(self, key: BatchKey, samples: int) -> None:
+        try:
+            await self._device.prepare(key, samples)
+        except BaseException as error:
+            for work in self._queue.remove(key):
+                work.fail(_as_answer(error))
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._queue.open(key)
+            self._dispatch_soon()
+
+    def _fail(self, batch: Batch, error: BaseException) -> None:
+        for share in batch.shares:
+            share.work.fail(_as_answer(error))
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _as_answer(error: BaseException) -> DomainError:

@@ -1,36 +1,70 @@
 """One admitted request, as the scheduler holds it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from equifield.boundary import Boundary
+
+from .. import tracing
+
 Array = npt.NDArray[np.float32]
+Priority = Literal["interactive", "batch"]
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class BatchKey:
+    """What samples must share to travel in one batch.
+
+    Attributes:
+        precision: Of matrix products and convolutions.
+        symmetrize: Whether the prediction is averaged over the group.
+    """
+
+    model: str
+    version: str
+    grid: tuple[int, ...]
+    boundary: tuple[Boundary, ...]
+    precision: Precision = "float32"
+    symmetrize: bool = False
+
+    @property
+    def package(self) -> tuple[str, str]:
+        """Name and version of the model."""
+        return self.model, self.version
 
 
 @dataclass(eq=False)
 class Samples:
-    """Samples on their way through batches; those of one request may travel in several.
+    """The samples of one request on their way through batches; they may travel in several.
 
-    `taken` counts the samples that left the queue; `rows` keeps answers by where they start.
+    `limit` is how many samples of this kind a batch carries; `rows` keeps answers by where they start; `suspect`
+    says that a batch with them failed, so that they share none with others any more.
     """
 
-    key: Hashable
+    key: BatchKey
     array: Array
     limit: int
+    priority: Priority
     deadline: float
     arrived: float
     answer: asyncio.Future[Array]
-    taken: int = 0
     rows: dict[int, Array] = field(default_factory=dict)
+    suspect: bool = False
+    trace: str | None = field(default_factory=tracing.traceparent)
 
     @property
-    def left(self) -> int:
-        """Samples that no batch has taken yet."""
-        return len(self.array) - self.taken
+    def is_answered(self) -> bool:
+        """Whether there is a prediction."""
+        return self.answer.done() and not self.answer.cancelled() and self.answer.exception() is None
+
+    def wanted(self, now: float) -> bool:
+        """Whether anybody still waits for the answer."""
+        return not self.answer.done() and self.deadline > now
 
     def give(self, start: int, rows: Array) -> None:
         """Accepts the answer to the samples from `start`; joins all of them when it was the last."""
@@ -47,24 +81,9 @@ class Samples:
             self.answer.set_exception(error)
 
 
-@dataclass(eq=False)
-class Alone:
-    """A call that has the worker for itself, between batches."""
-
-    call: Callable[[], Awaitable[Any]]
-    deadline: float
-    arrived: float
-    answer: asyncio.Future[Any]
-
-    def fail(self, error: BaseException) -> None:
-        """Answers with an error, unless the request has its answer or gave up."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
-
-
 @dataclass(frozen=True)
 class Share:
-    """The part of a request that one batch carries: `count` samples from `start`."""
+    """Part of a request: `count` samples from `start`."""
 
     work: Samples
     start: int
@@ -75,5 +94,41 @@ class Share:
         """The samples themselves, not copied."""
         return self.work.array[self.start : self.start + self.count]
 
+    def cut(self, count: int) -> "tuple[Share, Share]":
+        """The first `count` samples, and the rest."""
+        return Share(self.work, self.start, count), Share(self.work, self.start + count, self.count - count)
 
-Work = Samples | Alone
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples that go to the device together."""
+
+    key: BatchKey
+    shares: tuple[Share, ...]
+
+    @property
+    def array(self) -> Array:
+        """All samples, one after the other."""
+        arrays = [share.array for share in self.shares]
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+    def give(self, rows: Array) -> None:
+        """Hands every request its rows."""
+        offset = 0
+        for share in self.shares:
+            share.work.give(share.start, rows[offset : offset + share.count])
+            offset += share.count
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The answers to a batch, and the seconds that went by on the way to the device, there, and back."""
+
+    rows: Array
+    input_seconds: float = 0.0
+    device_seconds: float = 0.0
+    output_seconds: float = 0.0
+
+
+class NotPrepared(Exception):
+    """The device must load or compile something before it can take this batch."""

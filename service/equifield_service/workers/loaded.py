@@ -1,9 +1,14 @@
 """A model in a worker: loaded, folded, compiled for the grids it serves."""
 
+import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -12,18 +17,30 @@ from equifield.boundary import Boundary
 from equifield.groups import group_named
 from equifield.inference import CompiledModel, fold, merge
 from equifield.multi_image import MultiImage, random_image
+from equifield.nn import GroupAverage
 from equifield.package import field_type_of, load_package
 from equifield.package.manifest import packed_fields
 from equifield.symmetry import EquivarianceReport, equivariance_report
 
 from ..domain.errors import GridUnsupported
-from ..scheduling import Array
+from ..scheduling import Array, Precision
 
-Shape = tuple[tuple[int, ...], tuple[Boundary, ...]]
+
+@dataclass(frozen=True)
+class Case:
+    """What a program is compiled for, apart from the number of samples."""
+
+    grid: tuple[int, ...]
+    boundary: tuple[Boundary, ...]
+    precision: Precision = "float32"
+    symmetrize: bool = False
 
 
 class LoadedModel:
-    """One model of the store, ready to predict; its programs are kept per grid and boundary."""
+    """One model of the store, ready to predict; its programs are kept per case.
+
+    Predictions are begun by one thread, while another one compiles.
+    """
 
     def __init__(self, package: Path, *, max_batch: int, max_grids: int):
         loaded = load_package(package)
@@ -34,33 +51,70 @@ class LoadedModel:
         grid = self.manifest.grid
         self._folded = fold(merge(self._model, self._random(grid.default, grid.boundary, seed=0)))
         self._max_batch, self._max_grids = max_batch, max(max_grids, len(grid.warm))
-        self._compiled: OrderedDict[Shape, CompiledModel] = OrderedDict()
+        self._compiled: OrderedDict[Case, CompiledModel] = OrderedDict()
+        self._keeping = threading.Lock()
 
     @property
     def programs(self) -> int:
         """How many programs are compiled and kept."""
-        return sum(len(compiled.programs) for compiled in self._compiled.values())
+        return sum(len(compiled.programs) for compiled in self._kept())
+
+    @property
+    def device_bytes(self) -> int:
+        """Device memory that the weights take, the programs, and what the largest of them computes with."""
+        weights = sum(leaf.nbytes for leaf in jax.tree.leaves(eqx.filter(self._folded, eqx.is_array)))
+        programs = [program.memory_analysis() for kept in self._kept() for program in list(kept.programs.values())]
+        needs = [need for need in programs if need is not None]  # not every platform knows
+        code = sum(int(need.generated_code_size_in_bytes) for need in needs)
+        return int(weights) + code + max((int(need.temp_size_in_bytes) for need in needs), default=0)
 
     def warm(self) -> None:
         """Compiles every batch size for the grids that the manifest lists."""
         for grid in self.manifest.grid.warm:
-            self._on(grid, self.manifest.grid.boundary).compile()
+            self._for(Case(grid, self.manifest.grid.boundary)).compile()
+
+    def prepare(self, case: Case, samples: int) -> None:
+        """Compiles what so many samples need.
+
+        Raises:
+            GridUnsupported: the model refuses the grid or its boundaries.
+        """
+        self._for(case).compile_for(case.grid, samples)
+
+    def start(self, array: Array, case: Case) -> Callable[[], Array] | None:
+        """Begins the prediction for packed samples `(batch, *grid, features)`; the call of the result waits for it.
+
+        None when something would have to be compiled first.
+        """
+        with self._keeping:
+            compiled = self._compiled.get(case)
+            if compiled is None or not compiled.is_compiled_for(case.grid, len(array)):
+                return None
+            self._compiled.move_to_end(case)
+        return compiled.start(array)
 
     def predict(self, array: Array, boundary: tuple[Boundary, ...]) -> Array:
         """The prediction for packed samples `(batch, *grid, features)`; compiles what is not compiled yet."""
-        return self._on(array.shape[1:-1], boundary)(array)
+        prediction: Array = self._for(Case(array.shape[1:-1], boundary))(array)
+        return prediction
 
     def self_check(self) -> dict[str, Any]:
         """The report on random fields, on the grid and boundary that the manifest names first."""
         spec = self.manifest.grid
-        return self.check(None, grid=spec.default, boundary=spec.boundary, seed=0)
+        return self.check(None, grid=spec.default, boundary=spec.boundary, seed=0)[0]
 
     def check(
         self, array: Array | None, *, grid: tuple[int, ...], boundary: tuple[Boundary, ...], seed: int
-    ) -> dict[str, Any]:
-        """The equivariance report of what is served, on given samples or on random fields of a seed."""
+    ) -> tuple[dict[str, Any], Array]:
+        """The equivariance report of what is served, on given samples or on random fields of a seed.
+
+        With it the residual g^-1 f(g x) - f(x) of the worst transformation, packed, in the units of the manifest.
+        """
         image = self._random(grid, boundary, seed) if array is None else self._image(array, boundary)
-        return self._report(image).to_dict([field.name for field in packed_fields(self.manifest.outputs)])
+        report, fields = self._report(image), packed_fields(self.manifest.outputs)
+        scales = np.repeat([field.scale for field in fields], [self.manifest.ndim**field.order for field in fields])
+        residual = np.asarray(report.residual, np.float32) * scales.astype(np.float32)
+        return report.to_dict([field.name for field in fields]), residual
 
     def _report(self, image: MultiImage) -> EquivarianceReport:
         return equivariance_report(
@@ -83,23 +137,39 @@ class LoadedModel:
         normal = random_image(self._in_type, boundary, grid, batch=(1,), dtype=dtype, key=jr.key(seed))
         return self._model.physical(normal)
 
-    def _on(self, grid: tuple[int, ...], boundary: tuple[Boundary, ...]) -> CompiledModel:
-        """The model on one grid, whose programs are compiled when they are first needed.
+    def _kept(self) -> list[CompiledModel]:
+        with self._keeping:
+            return list(self._compiled.values())
+
+    def _for(self, case: Case) -> CompiledModel:
+        """The model in one case, whose programs are compiled when they are first needed.
 
         Raises:
             GridUnsupported: the model refuses the grid or its boundaries.
         """
-        if (grid, boundary) not in self._compiled:
-            sizes = buckets(self._max_batch)
-            try:
-                compiled = CompiledModel(self._folded, self._in_type, grids=[grid], batches=sizes, boundary=boundary)
-            except ValueError as error:
-                raise GridUnsupported(str(error)) from error
-            self._compiled[grid, boundary] = compiled
-        self._compiled.move_to_end((grid, boundary))
-        while len(self._compiled) > self._max_grids:
-            self._compiled.popitem(last=False)
-        return self._compiled[grid, boundary]
+        with self._keeping:
+            known = self._compiled.get(case)
+        compiled = known or self._new(case)
+        with self._keeping:
+            self._compiled[case] = compiled
+            self._compiled.move_to_end(case)
+            while len(self._compiled) > self._max_grids:
+                self._compiled.popitem(last=False)
+        return compiled
+
+    def _new(self, case: Case) -> CompiledModel:
+        model = GroupAverage(self._folded, group_named(self.manifest.group)) if case.symmetrize else self._folded
+        try:
+            return CompiledModel(
+                model,
+                self._in_type,
+                grids=[case.grid],
+                batches=buckets(self._max_batch),
+                boundary=case.boundary,
+                precision=case.precision,
+            )
+        except ValueError as error:
+            raise GridUnsupported(str(error)) from error
 
 
 def buckets(max_batch: int) -> list[int]:

@@ -1,8 +1,9 @@
-"""What a worker does for the gateway: load a model, predict, check."""
+"""What a worker does for the gateway: load a model, prepare it for a grid, predict, check."""
 
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,29 +11,39 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from equifield.boundary import Boundary
 from equifield.package import PackageError
 
-from ..arenas import Arrays, Message
-from ..domain.errors import DomainError, ModelUnavailable, UnknownModel, WorkerFailed
+from .. import tracing
+from ..arenas import Message
+from ..domain.errors import DomainError, ModelUnavailable, WorkerFailed
 from ..domain.registry import reason_of
-from .loaded import LoadedModel
+from ..endpoint import Answer
+from ..scheduling import Array
+from .loaded import Case, LoadedModel
 from .options import WorkerOptions
+from .shelf import Shelf
 
 logger = logging.getLogger(__name__)
 
-Operation = Callable[[Message, list[npt.NDArray[Any]]], tuple[Message, Arrays]]
-
 
 class Operations:
-    """The models of a worker process, and the handler of its channel."""
+    """The models of a worker process, and the handler of its channel.
+
+    Predictions are begun where requests are read, and finished by a thread of their own, so that the next batch is
+    on its way to the device while one is computed. What takes long (loading, compiling, checking) happens in a third
+    thread, one thing at a time, and no prediction waits for it.
+    """
 
     def __init__(self, options: WorkerOptions):
         self._options = options
-        self._models: dict[tuple[str, str], LoadedModel] = {}
-        self._by_name: dict[str, Operation] = {
+        self._shelf = Shelf(options.device_bytes)
+        self._finishing = ThreadPoolExecutor(1, "finish")
+        self._background = ThreadPoolExecutor(1, "background")
+        self._finished = 0.0
+        self._by_name: dict[str, Callable[[Message, list[npt.NDArray[Any]]], Answer]] = {
             "load": self._load,
-            "predict": self._predict,
+            "unload": self._unload,
+            "prepare": self._prepare,
             "check": self._check,
         }
 
@@ -41,32 +52,32 @@ class Operations:
         device = jax.devices()[0]
         return {"device": device.device_kind, "platform": device.platform, "jax": jax.__version__}
 
-    def __call__(self, message: Message, arrays: list[npt.NDArray[Any]]) -> tuple[Message, Arrays]:
+    def __call__(self, message: Message, arrays: list[npt.NDArray[Any]]) -> Answer | Future[Answer]:
         """Answers one request; whatever goes wrong becomes a `DomainError`, and the process lives on."""
+        operation = message["operation"]
+        if operation != "predict":
+            return self._background.submit(_guarded, message, self._by_name[operation], message, arrays)
         began = time.perf_counter()
-        try:
-            reply, answer = self._by_name[message["operation"]](message, arrays)
-        except DomainError:
-            raise
-        except Exception as error:
-            logger.exception("%s failed", message["operation"])
-            first_line = next(iter(str(error).splitlines()), "")
-            raise WorkerFailed(f"The computation failed with {type(error).__name__}: {first_line}") from error
-        programs = sum(model.programs for model in self._models.values())
-        return {**reply, "seconds": time.perf_counter() - began, "programs": programs}, answer
+        wait = _guarded(message, self._start, message, arrays[0])
+        if wait is None:
+            return {"prepared": False}, []
+        return self._finishing.submit(_guarded, message, self._finish, wait, began, time.perf_counter())
 
-    def _load(self, message: Message, arrays: list[npt.NDArray[Any]]) -> tuple[Message, Arrays]:
+    def _start(self, message: Message, array: Array) -> Callable[[], Array] | None:
+        model = self._shelf.find(message["model"], message["version"])
+        return None if model is None else model.start(array, _case(message))
+
+    def _finish(self, wait: Callable[[], Array], began: float, sent: float) -> Answer:
+        """Waits for a prediction; the device works on one at a time, so it began when the one before was finished."""
+        prediction = wait()
+        started, self._finished = max(sent, self._finished), time.perf_counter()
+        seconds = {"input": sent - began, "device": self._finished - started, "all": self._finished - began}
+        return {"prepared": True, "seconds": seconds}, [prediction]
+
+    def _load(self, message: Message, arrays: list[npt.NDArray[Any]]) -> Answer:
         """Loads a package, compiles its warm grids, and measures what will be served before anyone is."""
-        try:
-            model = LoadedModel(
-                Path(message["path"]),
-                max_batch=self._options.max_batch,
-                max_grids=self._options.max_compiled_grids,
-            )
-        except PackageError as error:
-            raise ModelUnavailable(reason_of(error, Path(message["path"]))) from error
-        if model.manifest.dtype != "float32":
-            raise ModelUnavailable(f"The model computes in {model.manifest.dtype}; this service serves float32.")
+        began = time.perf_counter()
+        model = self._read(message)
         model.warm()
         report = model.self_check()
         if not report["passed"]:
@@ -75,27 +86,54 @@ class Operations:
                 f"The self-check failed: under {worst['element']} the field {worst['field']} is off by "
                 f"{worst['error']} relative, above the tolerance {report['tolerance']:g}."
             )
-        self._models[model.manifest.name, model.manifest.version] = model
-        return {"certificate": model.certificate, "report": report}, []
+        self._shelf.put(model)
+        seconds = time.perf_counter() - began
+        return {"certificate": model.certificate, "report": report, "seconds": seconds, **self._shelf.describe()}, []
 
-    def _predict(self, message: Message, arrays: list[npt.NDArray[Any]]) -> tuple[Message, Arrays]:
-        return {}, [self._model(message).predict(arrays[0], _boundary(message))]
+    def _unload(self, message: Message, arrays: list[npt.NDArray[Any]]) -> Answer:
+        self._shelf.drop(message["model"], message["version"])
+        return self._shelf.describe(), []
 
-    def _check(self, message: Message, arrays: list[npt.NDArray[Any]]) -> tuple[Message, Arrays]:
-        report = self._model(message).check(
-            np.asarray(arrays[0]) if arrays else None,
-            grid=tuple(message["grid"]),
-            boundary=_boundary(message),
-            seed=message["seed"],
-        )
-        return {"report": report}, []
+    def _prepare(self, message: Message, arrays: list[npt.NDArray[Any]]) -> Answer:
+        """Compiles what a batch needs, for a model that is loaded again if it had to make room for others."""
+        model = self._present(message)
+        model.prepare(_case(message), message["samples"])
+        self._shelf.put(model)
+        return self._shelf.describe(), []
 
-    def _model(self, message: Message) -> LoadedModel:
-        name, version = message["model"], message["version"]
-        if (name, version) not in self._models:
-            raise UnknownModel(f"The worker has no model {name}/{version}.")
-        return self._models[name, version]
+    def _check(self, message: Message, arrays: list[npt.NDArray[Any]]) -> Answer:
+        model = self._present(message)
+        case, samples = _case(message), np.array(arrays[0]) if arrays else None
+        report, residual = model.check(samples, grid=case.grid, boundary=case.boundary, seed=message["seed"])
+        self._shelf.put(model)
+        return {"report": report, **self._shelf.describe()}, [residual]
+
+    def _present(self, message: Message) -> LoadedModel:
+        return self._shelf.find(message["model"], message["version"]) or self._read(message)
+
+    def _read(self, message: Message) -> LoadedModel:
+        path = Path(message["path"])
+        try:
+            model = LoadedModel(path, max_batch=self._options.max_batch, max_grids=self._options.max_compiled_grids)
+        except PackageError as error:
+            raise ModelUnavailable(reason_of(error, path)) from error
+        if model.manifest.dtype != "float32":
+            raise ModelUnavailable(f"The model computes in {model.manifest.dtype}; this service serves float32.")
+        return model
 
 
-def _boundary(message: Message) -> tuple[Boundary, ...]:
-    return tuple(message["boundary"])
+def _guarded(message: Message, call: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        with tracing.continued(f"worker {message['operation']}", message.get("traceparent")):
+            return call(*arguments)
+    except DomainError:
+        raise
+    except Exception as error:
+        logger.exception("%s failed", message["operation"])
+        first_line = next(iter(str(error).splitlines()), "")
+        raise WorkerFailed(f"The computation failed with {type(error).__name__}: {first_line}") from error
+
+
+def _case(message: Message) -> Case:
+    case = message["case"]
+    return Case(tuple(case["grid"]), tuple(case["boundary"]), case["precision"], case["symmetrize"])

@@ -2,11 +2,26 @@
 
 from dataclasses import dataclass
 
+from ..logs import Format
+
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How a worker compiles."""
+    """How a worker compiles, and how much it keeps.
+
+    Attributes:
+        max_batch: The largest batch, in samples.
+        max_compiled_grids: Grids kept compiled per model.
+        compilation_cache: Folder of JAX's persistent cache.
+        device_bytes: Device memory for models; None without a limit.
+        log_format, log_level: As the settings have them.
+        otlp_endpoint: Where spans go; None for nowhere.
+    """
 
     max_batch: int
     max_compiled_grids: int
     compilation_cache: str | None = None
+    device_bytes: int | None = None
+    log_format: Format = "auto"
+    log_level: str = "info"
+    otlp_endpoint: str | None = None

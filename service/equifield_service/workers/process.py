@@ -3,7 +3,9 @@
 import importlib
 import os
 
-from ..channel import Endpoint, serve
+from .. import tracing
+from ..endpoint import Endpoint, serve
+from ..logs import configure_logging
 from .options import WorkerOptions
 
 
@@ -13,6 +15,8 @@ def main(endpoint: Endpoint, options: WorkerOptions) -> None:
     JAX reads its environment when it is imported, so what imports it is loaded by name after that is set. The
     gateway, which starts this function by reference, has no import path to JAX.
     """
+    configure_logging(options.log_format, options.log_level)
+    tracing.start(options.otlp_endpoint)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if options.compilation_cache is not None:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = options.compilation_cache

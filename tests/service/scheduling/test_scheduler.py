@@ -1,4 +1,4 @@
-"""The scheduler against a real local executor whose progress the test steers with events."""
+"""The scheduler in simulated time, on a device that takes as long as the story says."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -10,18 +10,23 @@ import pytest
 
 from equifield_service.domain.errors import (
     DeadlineExceeded,
-    DomainError,
+    GridUnsupported,
     InflatedTooLarge,
     ModelUnavailable,
     WorkerFailed,
 )
 from equifield_service.metrics import Metrics
-from equifield_service.scheduling import Array, BatchKey, Scheduler
-from equifield_service.scheduling.scheduler import Run
+from equifield_service.scheduling import Array, BatchKey, Device, NotPrepared, Predicted, Priority, Scheduler, queue
+from equifield_service.scheduling.queue import PATIENCE
+from equifield_service.scheduling.statistics import Statistics
+from tests.service.scheduling.clock import simulate
 
 KEY = BatchKey("wind", "1", (2, 2), ("periodic", "periodic"))
 OTHER = BatchKey("wind", "1", (2, 4), ("periodic", "periodic"))
 SAMPLE_BYTES = 16
+POISON, BUG = 666.0, 667.0
+SECONDS = 1.0
+COMPILATION = 100.0
 
 
 def samples(*values: float) -> Array:
@@ -29,277 +34,349 @@ def samples(*values: float) -> Array:
     return np.stack([np.full((2, 2, 1), value, np.float32) for value in values])
 
 
-class Executor:
-    """Doubles every batch, once the test has opened the gate; remembers the batches it saw."""
+class Doubler:
+    """Doubles one batch after the other, a second each; any batch with poison in it fails."""
 
-    def __init__(self) -> None:
-        self.gate = asyncio.Event()
-        self.started = asyncio.Event()
+    def __init__(self, *, cold: tuple[BatchKey, ...] = ()) -> None:
         self.seen: list[tuple[BatchKey, list[float]]] = []
-        self.error: BaseException | None = None
+        self.prepared: list[BatchKey] = []
+        self.at_one_time = 0
+        self._cold, self._here = set(cold), 0
+        self._turn = asyncio.Lock()
 
-    async def __call__(self, key: BatchKey, batch: Array) -> Array:
-        self.seen.append((key, batch[:, 0, 0, 0].tolist()))
-        self.started.set()
-        await self.gate.wait()
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-        return batch * 2
+    async def predict(self, key: BatchKey, batch: Array) -> Predicted:
+        """Takes its second, when those before have had theirs."""
+        if key in self._cold:
+            raise NotPrepared
+        values = batch[:, 0, 0, 0].tolist()
+        self.seen.append((key, values))
+        self._here += 1
+        self.at_one_time = max(self.at_one_time, self._here)
+        try:
+            async with self._turn:
+                await asyncio.sleep(SECONDS)
+        finally:
+            self._here -= 1
+        if POISON in values:
+            raise WorkerFailed("twice")
+        if BUG in values:
+            raise RuntimeError("a bug")
+        return Predicted(batch * 2)
+
+    async def prepare(self, key: BatchKey, samples: int) -> None:
+        """Takes long."""
+        self.prepared.append(key)
+        await asyncio.sleep(COMPILATION)
+        self._cold.discard(key)
 
     @property
     def sizes(self) -> list[int]:
+        """Of the batches it got."""
         return [len(values) for _, values in self.seen]
 
 
 @asynccontextmanager
-async def running(run: Run, *, max_batch: int = 4, max_batch_bytes: int = 2**20) -> AsyncIterator[Scheduler]:
-    scheduler = Scheduler(run, Metrics(), max_batch=max_batch, max_batch_bytes=max_batch_bytes)
-    scheduler.start()
+async def running(device: Device, *, max_batch: int = 4, max_batch_bytes: int = 2**20) -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler(device, Metrics(), Statistics(), max_batch=max_batch, max_batch_bytes=max_batch_bytes)
     try:
         yield scheduler
     finally:
         await scheduler.stop()
 
 
-def soon() -> float:
-    return asyncio.get_running_loop().time() + 60
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def submit(
-    scheduler: Scheduler, *values: float, key: BatchKey = KEY, deadline: float | None = None
+    scheduler: Scheduler,
+    *values: float,
+    key: BatchKey = KEY,
+    within: float = 1e6,
+    priority: Priority = "interactive",
 ) -> "asyncio.Task[Array]":
     return asyncio.create_task(
-        scheduler.submit(key, samples(*values), sample_bytes=SAMPLE_BYTES, deadline=deadline or soon())
+        scheduler.submit(key, samples(*values), sample_bytes=SAMPLE_BYTES, deadline=now() + within, priority=priority)
     )
 
 
-async def queued(scheduler: Scheduler, count: int) -> None:
-    """Lets the loop turn until `count` requests wait for their answer."""
-    while scheduler.pending != count:
-        await asyncio.sleep(0)
+def first(answer: Array) -> float:
+    return float(answer[0, 0, 0, 0])
 
 
-def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(test())
+Story = Callable[[], Coroutine[Any, Any, None]]
 
 
-def test_a_lone_request_is_taken_at_once() -> None:
+def told(story: Story) -> Callable[[], None]:
+    """A test that runs a story in simulated time."""
+
+    def test() -> None:
+        simulate(story())
+
+    test.__name__ = story.__name__
+    return test
+
+
+@told
+async def test_a_lone_request_waits_for_nobody() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        np.testing.assert_array_equal(await submit(scheduler, 3.0), samples(6.0))
+    assert now() == SECONDS
+    assert device.sizes == [1]
+
+
+@told
+async def test_requests_that_arrive_together_share_a_batch() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        answers = await asyncio.gather(*(submit(scheduler, float(value)) for value in range(4)))
+    assert [first(answer) for answer in answers] == [0, 2, 4, 6]
+    assert device.sizes == [4] and now() == SECONDS
+
+
+@told
+async def test_requests_that_arrive_while_the_device_is_busy_share_a_batch() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        tasks = [submit(scheduler, 0.0)]
+        for value in range(1, 4):
+            await asyncio.sleep(SECONDS / 8)
+            tasks.append(submit(scheduler, float(value)))
+        await asyncio.gather(*tasks)
+    assert device.sizes == [1, 3]
+
+
+@told
+async def test_a_full_batch_is_on_the_device_before_the_one_before_it_is_done_and_never_a_third() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        await asyncio.gather(*(submit(scheduler, *map(float, range(4))) for _ in range(5)))
+    assert device.sizes == [4] * 5 and device.at_one_time == 2
+    assert now() == 5 * SECONDS
+
+
+@told
+async def test_every_concurrent_request_gets_its_own_answer() -> None:
+    device, rng = Doubler(), np.random.default_rng(0)
+    async with running(device) as scheduler:
+        tasks = []
+        for index in range(50):
+            values = [float(index * 100 + sample) for sample in range(rng.integers(1, 11))]
+            tasks.append((values, submit(scheduler, *values, key=(KEY, OTHER)[index % 2])))
+            await asyncio.sleep(float(rng.uniform(0, SECONDS)))
+        for values, task in tasks:
+            np.testing.assert_array_equal(await task, samples(*values) * 2)
+    assert max(device.sizes) == 4
+
+
+@told
+async def test_a_request_larger_than_a_batch_is_split_and_joined_in_order() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        values = [float(value) for value in range(11)]
+        np.testing.assert_array_equal(await submit(scheduler, *values), samples(*values) * 2)
+    assert device.sizes == [4, 4, 3]
+
+
+@told
+async def test_samples_of_different_grids_never_share_a_batch() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        blocker = submit(scheduler, 0.0)
+        await asyncio.sleep(SECONDS / 2)
+        tasks = [submit(scheduler, 1.0), submit(scheduler, 2.0, key=OTHER), submit(scheduler, 3.0)]
+        await asyncio.gather(blocker, *tasks)
+    assert device.seen == [(KEY, [0.0]), (KEY, [1.0, 3.0]), (OTHER, [2.0])]
+
+
+@told
+async def test_a_batch_never_holds_more_bytes_than_the_shared_memory() -> None:
+    device = Doubler()
+    async with running(device, max_batch_bytes=2 * SAMPLE_BYTES) as scheduler:
+        await submit(scheduler, 1.0, 2.0, 3.0)
+    assert device.sizes == [2, 1]
+
+
+@told
+async def test_a_sample_larger_than_the_shared_memory_is_refused_with_both_sizes() -> None:
+    async with running(Doubler(), max_batch_bytes=SAMPLE_BYTES - 1) as scheduler:
+        with pytest.raises(InflatedTooLarge, match="needs 16 bytes; a batch may have 15"):
+            await submit(scheduler, 1.0)
+
+
+@told
+async def test_a_cancelled_request_is_skipped_and_its_neighbours_are_answered() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        blocker = submit(scheduler, 0.0)
+        await asyncio.sleep(SECONDS / 2)
+        one, gone, two = (submit(scheduler, value) for value in (1.0, 2.0, 3.0))
+        await asyncio.sleep(SECONDS / 4)
+        gone.cancel()
+        answers = await asyncio.gather(blocker, one, two)
+    assert [first(answer) for answer in answers] == [0, 2, 6]
+    assert device.seen[1] == (KEY, [1.0, 3.0])
+
+
+@told
+async def test_a_request_cancelled_in_the_middle_of_a_batch_does_not_hurt_its_batch_mates() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        gone, mate = submit(scheduler, 1.0), submit(scheduler, 2.0)
+        await asyncio.sleep(SECONDS / 2)
+        gone.cancel()
+        np.testing.assert_array_equal(await mate, samples(4.0))
+        np.testing.assert_array_equal(await submit(scheduler, 5.0), samples(10.0))
+        assert scheduler.pending == 0
+    assert device.sizes == [2, 1]
+
+
+@told
+async def test_a_request_whose_deadline_passes_in_the_queue_never_reaches_the_device() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        blocker = submit(scheduler, 1.0)
+        await asyncio.sleep(SECONDS / 2)
+        late = submit(scheduler, 2.0, within=SECONDS / 4)
+        with pytest.raises(DeadlineExceeded, match="Equifield-Timeout-Ms"):
+            await late
+        assert now() == 0.75 * SECONDS
+        await blocker
+        await submit(scheduler, 3.0)
+    assert device.seen == [(KEY, [1.0]), (KEY, [3.0])]
+
+
+@told
+async def test_of_a_batch_that_fails_only_the_request_at_fault_fails() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        tasks = [submit(scheduler, value) for value in (1.0, POISON, 3.0)]
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(answers[1], WorkerFailed)
+        assert [first(answer) for answer in answers if isinstance(answer, np.ndarray)] == [2, 6]
+        np.testing.assert_array_equal(await submit(scheduler, 4.0), samples(8.0))
+    assert [values for _, values in device.seen] == [[1.0, POISON, 3.0], [1.0], [POISON], [3.0], [4.0]]
+
+
+@told
+async def test_an_unforeseen_error_answers_every_request_with_an_error_of_its_own() -> None:
+    async with running(Doubler()) as scheduler:
+        failed = await asyncio.gather(submit(scheduler, BUG), submit(scheduler, 2.0), return_exceptions=True)
+        assert [type(one) for one in failed] == [WorkerFailed, WorkerFailed] and failed[0] is not failed[1]
+        np.testing.assert_array_equal(await submit(scheduler, 3.0), samples(6.0))
+
+
+@told
+async def test_a_device_that_answers_too_few_samples_is_not_believed() -> None:
+    class Short(Doubler):
+        async def predict(self, key: BatchKey, batch: Array) -> Predicted:
+            return Predicted(batch[1:])
+
+    async with running(Short()) as scheduler:
+        with pytest.raises(WorkerFailed, match="1 samples to 2"):
+            await submit(scheduler, 1.0, 2.0)
+
+
+@told
+async def test_requests_for_compiled_grids_go_on_while_another_grid_is_compiled() -> None:
+    device = Doubler(cold=(OTHER,))
+    async with running(device) as scheduler:
+        new = submit(scheduler, 1.0, key=OTHER)
+        for value in range(10):
+            began = now()
+            np.testing.assert_array_equal(await submit(scheduler, float(value)), samples(2.0 * value))
+            assert now() - began == SECONDS
+        more = submit(scheduler, 2.0, key=OTHER)
+        np.testing.assert_array_equal(await new, samples(2.0))
+        np.testing.assert_array_equal(await more, samples(4.0))
+    assert device.prepared == [OTHER]
+    assert device.seen[-1] == (OTHER, [1.0, 2.0])
+
+
+@told
+async def test_a_request_whose_deadline_passes_while_its_grid_is_compiled_is_answered_in_time() -> None:
+    async with running(Doubler(cold=(OTHER,))) as scheduler:
+        with pytest.raises(DeadlineExceeded):
+            await submit(scheduler, 1.0, key=OTHER, within=COMPILATION / 2)
+        assert now() == COMPILATION / 2
+        np.testing.assert_array_equal(await submit(scheduler, 2.0, key=OTHER), samples(4.0))
+
+
+@told
+async def test_a_grid_that_cannot_be_prepared_fails_those_who_wait_for_it_and_nobody_else() -> None:
+    class Refusing(Doubler):
+        async def prepare(self, key: BatchKey, samples: int) -> None:
+            raise GridUnsupported("too small")
+
+    async with running(Refusing(cold=(OTHER,))) as scheduler:
+        answers = await asyncio.gather(
+            submit(scheduler, 1.0, key=OTHER),
+            submit(scheduler, 2.0, key=OTHER),
+            submit(scheduler, 3.0),
+            return_exceptions=True,
+        )
+    assert [type(answer) for answer in answers] == [GridUnsupported, GridUnsupported, np.ndarray]
+
+
+@told
+async def test_interactive_requests_overtake_batch_work_and_fill_up_their_batches_with_it() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        blocker = submit(scheduler, 0.0)
+        await asyncio.sleep(SECONDS / 2)
+        work = submit(scheduler, 10.0, 11.0, 12.0, priority="batch")
+        await asyncio.sleep(SECONDS / 8)
+        quick = [submit(scheduler, 1.0), submit(scheduler, 2.0)]
+        await asyncio.gather(blocker, work, *quick)
+    assert [values for _, values in device.seen] == [[0.0], [1.0, 2.0, 10.0, 11.0], [12.0]]
+
+
+async def _flood(scheduler: Scheduler) -> None:
+    while True:
+        await submit(scheduler, 1.0, 2.0)
+
+
+async def _wait_in_a_flood(key: BatchKey, priority: Priority) -> float:
+    """Seconds that one sample waits while eight clients keep the device busy with full batches of `KEY`."""
+    async with running(Doubler()) as scheduler:
+        flood = [asyncio.create_task(_flood(scheduler)) for _ in range(8)]
+        await asyncio.sleep(3.5 * SECONDS)
+        began = now()
+        await submit(scheduler, 10.0, key=key, priority=priority, within=1000 * SECONDS)
+        waited = now() - began
+        for task in flood:
+            task.cancel()
+        await asyncio.wait(flood)
+    return waited
+
+
+@told
+async def test_a_lone_sample_of_another_grid_is_not_overtaken_by_those_who_come_after_it() -> None:
+    assert await _wait_in_a_flood(OTHER, "interactive") <= 5 * SECONDS
+
+
+@told
+async def test_batch_work_waits_for_a_bounded_number_of_interactive_batches_however_many_come() -> None:
+    assert PATIENCE * SECONDS <= await _wait_in_a_flood(OTHER, "batch") <= (PATIENCE + 4) * SECONDS
+
+
+def test_without_patience_batch_work_would_starve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "PATIENCE", 10**9)
+
     async def story() -> None:
-        executor = Executor()
-        executor.gate.set()
-        async with running(executor) as scheduler:
-            np.testing.assert_array_equal(await submit(scheduler, 3.0), samples(6.0))
-        assert executor.sizes == [1]
+        with pytest.raises(DeadlineExceeded):
+            await _wait_in_a_flood(OTHER, "batch")
 
-    run(story)
+    simulate(story())
 
 
-def test_requests_that_arrive_while_the_worker_is_busy_share_a_batch() -> None:
-    async def story() -> None:
-        executor = Executor()
-        async with running(executor) as scheduler:
-            first = submit(scheduler, 1.0)
-            await executor.started.wait()
-            others = [submit(scheduler, float(value)) for value in range(2, 6)]
-            await queued(scheduler, 5)
-            executor.gate.set()
-            answers = await asyncio.gather(first, *others)
-        assert executor.sizes == [1, 4]
-        assert [answer[0, 0, 0, 0] for answer in answers] == [2, 4, 6, 8, 10]
-
-    run(story)
-
-
-def test_every_concurrent_request_gets_its_own_answer() -> None:
-    async def story() -> None:
-        executor = Executor()
-        executor.gate.set()
-        rng = np.random.default_rng(0)
-        async with running(executor) as scheduler:
-            tasks = []
-            for index in range(50):
-                values = [float(index * 100 + sample) for sample in range(rng.integers(1, 11))]
-                tasks.append((values, submit(scheduler, *values, key=(KEY, OTHER)[index % 2])))
-            for values, task in tasks:
-                np.testing.assert_array_equal(await task, samples(*values) * 2)
-        assert max(executor.sizes) == 4
-
-    run(story)
-
-
-def test_a_request_larger_than_a_batch_is_split_and_joined_in_order() -> None:
-    async def story() -> None:
-        executor = Executor()
-        executor.gate.set()
-        async with running(executor) as scheduler:
-            values = [float(value) for value in range(11)]
-            np.testing.assert_array_equal(await submit(scheduler, *values), samples(*values) * 2)
-        assert executor.sizes == [4, 4, 3]
-
-    run(story)
-
-
-def test_samples_of_different_grids_never_share_a_batch() -> None:
-    async def story() -> None:
-        executor = Executor()
-        async with running(executor) as scheduler:
-            tasks = [submit(scheduler, 0.0)]
-            await executor.started.wait()
-            tasks += [submit(scheduler, 1.0), submit(scheduler, 2.0, key=OTHER), submit(scheduler, 3.0)]
-            await queued(scheduler, 4)
-            executor.gate.set()
-            await asyncio.gather(*tasks)
-        assert executor.seen == [(KEY, [0.0]), (KEY, [1.0, 3.0]), (OTHER, [2.0])]
-
-    run(story)
-
-
-def test_a_batch_never_holds_more_bytes_than_the_shared_memory() -> None:
-    async def story() -> None:
-        executor = Executor()
-        executor.gate.set()
-        async with running(executor, max_batch_bytes=2 * SAMPLE_BYTES) as scheduler:
-            await submit(scheduler, 1.0, 2.0, 3.0)
-        assert executor.sizes == [2, 1]
-
-    run(story)
-
-
-def test_a_sample_larger_than_the_shared_memory_is_refused_with_both_sizes() -> None:
-    async def story() -> None:
-        async with running(Executor(), max_batch_bytes=SAMPLE_BYTES - 1) as scheduler:
-            with pytest.raises(InflatedTooLarge, match="needs 16 bytes; a batch may have 15"):
-                await submit(scheduler, 1.0)
-
-    run(story)
-
-
-def test_a_cancelled_request_is_skipped_and_its_neighbours_are_answered() -> None:
-    async def story() -> None:
-        executor = Executor()
-        async with running(executor) as scheduler:
-            first = submit(scheduler, 0.0)
-            await executor.started.wait()
-            one, gone, two = (submit(scheduler, value) for value in (1.0, 2.0, 3.0))
-            await queued(scheduler, 4)
-            gone.cancel()
-            await asyncio.wait([gone])
-            executor.gate.set()
-            answers = await asyncio.gather(first, one, two)
-        assert [answer[0, 0, 0, 0] for answer in answers] == [0, 2, 6]
-        assert executor.seen[1] == (KEY, [1.0, 3.0])
-
-    run(story)
-
-
-def test_a_request_cancelled_in_the_middle_of_a_batch_does_not_hurt_its_batch_mates() -> None:
-    async def story() -> None:
-        executor = Executor()
-        async with running(executor) as scheduler:
-            blocker = submit(scheduler, 0.0)
-            await executor.started.wait()
-            executor.started.clear()
-            gone, mate = submit(scheduler, 1.0), submit(scheduler, 2.0)
-            await queued(scheduler, 3)
-            executor.gate.set()
-            await blocker
-            executor.gate.clear()
-            await executor.started.wait()
-            gone.cancel()
-            await asyncio.wait([gone])
-            executor.gate.set()
-            np.testing.assert_array_equal(await mate, samples(4.0))
-            np.testing.assert_array_equal(await submit(scheduler, 5.0), samples(10.0))
-        assert executor.sizes == [1, 2, 1]
-
-    run(story)
-
-
-def test_a_request_whose_deadline_passes_in_the_queue_never_reaches_the_worker() -> None:
-    async def story() -> None:
-        executor = Executor()
-        async with running(executor) as scheduler:
-            first = submit(scheduler, 1.0)
-            await executor.started.wait()
-            late = submit(scheduler, 2.0, deadline=asyncio.get_running_loop().time() + 0.01)
-            with pytest.raises(DeadlineExceeded, match="Equifield-Timeout-Ms"):
-                await late
-            executor.gate.set()
-            await first
-            await submit(scheduler, 3.0)
-        assert executor.seen == [(KEY, [1.0]), (KEY, [3.0])]
-
-    run(story)
-
-
-@pytest.mark.parametrize(
-    ("error", "answer"),
-    [(WorkerFailed("twice"), WorkerFailed), (RuntimeError("a bug"), WorkerFailed)],
-    ids=["domain", "unforeseen"],
-)
-def test_a_failed_batch_answers_all_of_its_requests_and_the_next_is_served(
-    error: Exception, answer: type[DomainError]
-) -> None:
-    async def story() -> None:
-        executor = Executor()
-        async with running(executor) as scheduler:
-            first = submit(scheduler, 0.0)
-            await executor.started.wait()
-            executor.gate.set()
-            await first
-            executor.error = error
-            failed = await asyncio.gather(submit(scheduler, 1.0), submit(scheduler, 2.0), return_exceptions=True)
-            assert [type(one) for one in failed] == [answer, answer]
-            assert failed[0] is not failed[1]
-            np.testing.assert_array_equal(await submit(scheduler, 3.0), samples(6.0))
-
-    run(story)
-
-
-def test_a_worker_that_answers_too_few_samples_is_not_believed() -> None:
-    async def story() -> None:
-        async def short(key: BatchKey, batch: Array) -> Array:
-            return batch[1:]
-
-        async with running(short) as scheduler:
-            with pytest.raises(WorkerFailed, match="1 samples to 2"):
-                await submit(scheduler, 1.0, 2.0)
-
-    run(story)
-
-
-def test_a_call_alone_waits_for_its_turn_and_nothing_runs_beside_it() -> None:
-    async def story() -> None:
-        executor = Executor()
-        order: list[str] = []
-
-        async def check() -> str:
-            order.append(f"check after {len(executor.seen)} batches")
-            return "report"
-
-        async with running(executor) as scheduler:
-            first = submit(scheduler, 1.0)
-            await executor.started.wait()
-            alone = asyncio.create_task(scheduler.run_alone(check, deadline=soon()))
-            await queued(scheduler, 2)
-            later = submit(scheduler, 2.0)
-            await queued(scheduler, 3)
-            executor.gate.set()
-            assert await alone == "report"
-            await asyncio.gather(first, later)
-        assert order == ["check after 1 batches"]
-
-    run(story)
-
-
-def test_stopping_tells_everyone_that_waits() -> None:
-    async def story() -> None:
-        executor = Executor()
-        async with running(executor, max_batch=1) as scheduler:
-            waiting = [submit(scheduler, 1.0), submit(scheduler, 2.0)]
-            await executor.started.wait()
-        for outcome in await asyncio.gather(*waiting, return_exceptions=True):
-            assert isinstance(outcome, ModelUnavailable)
-
-    run(story)
+@told
+async def test_stopping_with_a_full_queue_tells_everyone_that_waits() -> None:
+    scheduler = Scheduler(Doubler(), Metrics(), Statistics(), max_batch=1, max_batch_bytes=2**20)
+    waiting = [submit(scheduler, float(value)) for value in range(50)]
+    await asyncio.sleep(2.5 * SECONDS)
+    await scheduler.stop()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [np.ndarray] * 2 + [ModelUnavailable] * 48
+    assert scheduler.pending == 0

@@ -8,7 +8,8 @@ import pytest
 from equifield.boundary import Boundary
 from equifield_service.domain.errors import GridUnsupported
 from equifield_service.scheduling import Array
-from equifield_service.workers.loaded import LoadedModel, buckets
+from equifield_service.workers.loaded import Case, LoadedModel, buckets
+from equifield_service.workers.shelf import Shelf
 
 PERIODIC: tuple[Boundary, ...] = ("periodic", "periodic")
 
@@ -68,8 +69,9 @@ def test_the_check_measures_what_is_served_so_it_can_fail(published: Path) -> No
             return super().predict(array, boundary) + np.array([0, 0.1, 0], np.float32)
 
     model = Crooked(published / "tiny" / "1", max_batch=1, max_grids=2)
-    report = model.check(samples(1), grid=(8, 8), boundary=PERIODIC, seed=0)
+    report, residual = model.check(samples(1), grid=(8, 8), boundary=PERIODIC, seed=0)
     assert not report["passed"] and report["worst"]["field"] == "velocity"
+    assert np.abs(residual[..., 1:]).max() > 1e-2 > np.abs(residual[..., 0]).max()
 
 
 def test_a_grid_too_small_for_its_boundary_is_the_askers_mistake(model: LoadedModel) -> None:
@@ -78,10 +80,47 @@ def test_a_grid_too_small_for_its_boundary_is_the_askers_mistake(model: LoadedMo
 
 
 def test_the_check_runs_on_given_samples_on_a_grid_that_is_not_square(model: LoadedModel) -> None:
-    report = model.check(samples(2, (8, 12)), grid=(8, 12), boundary=("periodic", "zero"), seed=0)
+    report, residual = model.check(samples(2, (8, 12)), grid=(8, 12), boundary=("periodic", "zero"), seed=0)
     assert report["passed"] and report["grid"] == [8, 12]
+    assert residual.shape == (2, 8, 12, 3) and np.abs(residual).max() < 1e-4
 
 
 def test_one_seed_gives_one_report_and_another_seed_another(model: LoadedModel) -> None:
-    first, again, other = (model.check(None, grid=(8, 8), boundary=PERIODIC, seed=seed)["rows"] for seed in (1, 1, 2))
+    first, again, other = (
+        model.check(None, grid=(8, 8), boundary=PERIODIC, seed=seed)[0]["rows"] for seed in (1, 1, 2)
+    )
     assert first == again != other
+
+
+def test_nothing_is_compiled_where_predictions_are_begun(published: Path) -> None:
+    model = LoadedModel(published / "tiny" / "1", max_batch=4, max_grids=2)
+    case = Case((8, 8), PERIODIC)
+    assert model.start(samples(1), case) is None
+    model.prepare(case, 1)
+    begun = model.start(samples(1), case)
+    assert begun is not None
+    np.testing.assert_allclose(begun(), model.predict(samples(1), PERIODIC), rtol=1e-6)
+    assert model.start(samples(4), case) is None
+
+
+def test_a_symmetrized_prediction_is_the_prediction_of_a_network_that_keeps_its_law(published: Path) -> None:
+    model = LoadedModel(published / "tiny" / "1", max_batch=1, max_grids=2)
+    case = Case((8, 8), PERIODIC, symmetrize=True)
+    model.prepare(case, 1)
+    begun = model.start(samples(1), case)
+    assert begun is not None
+    np.testing.assert_allclose(begun(), model.predict(samples(1), PERIODIC), rtol=1e-4, atol=1e-5)
+
+
+def test_the_shelf_keeps_what_fits_and_forgets_what_was_used_least_recently(published: Path) -> None:
+    model, other = (LoadedModel(published / "tiny" / "1", max_batch=1, max_grids=1) for _ in range(2))
+    other.manifest = other.manifest.model_copy(update={"name": "other"})
+    for limit, kept in ((None, True), (2 * model.device_bytes, True), (1, False)):
+        shelf = Shelf(limit)
+        shelf.put(model)
+        shelf.put(other)
+        assert (shelf.find("tiny", "1") is model) is kept
+        assert shelf.find("other", "1") is other
+    shelf.drop("other", "1")
+    assert shelf.find("other", "1") is None
+    assert shelf.describe() == {"programs": 0, "device_bytes": 0}

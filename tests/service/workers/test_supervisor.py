@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equifield_service.domain.errors import InflatedTooLarge, WorkerFailed
+from equifield_service.domain.errors import InflatedTooLarge, ModelUnavailable, WorkerFailed
 from equifield_service.domain.registry import PackageRef
 from equifield_service.metrics import Metrics
-from equifield_service.scheduling import Array, BatchKey
+from equifield_service.scheduling import Array, BatchKey, NotPrepared
 from equifield_service.workers.options import WorkerOptions
 from equifield_service.workers.supervisor import Supervisor, WorkerLimits
 from tests.service import children
 
-KEY = BatchKey("wind", "1", (2, 2), ("periodic", "periodic"))
+KEY = BatchKey("good", "1", (2, 2), ("periodic", "periodic"))
 ARENA = 2**16
 
 
@@ -46,12 +46,12 @@ class Listener:
 
 @asynccontextmanager
 async def running(
-    flags: Path, *models: str, call_timeout: float = 60, target: Callable[..., None] | None = None
+    flags: Path, *models: str, batch_timeout: float = 60, target: Callable[..., None] | None = None
 ) -> AsyncIterator[tuple[Supervisor, Listener]]:
     listener = Listener(len(models))
     supervisor = Supervisor(
         WorkerOptions(max_batch=4, max_compiled_grids=2),
-        WorkerLimits(ARENA, start_timeout=60, call_timeout=call_timeout),
+        WorkerLimits(ARENA, start_timeout=60, call_timeout=60, batch_timeout=batch_timeout),
         listener,
         Metrics(),
         target=target or functools.partial(children.worker, flags),
@@ -73,6 +73,10 @@ def batch(value: float) -> Array:
     return np.full((1, 2, 2, 1), value, np.float32)
 
 
+async def doubled(supervisor: Supervisor, value: float) -> Array:
+    return (await supervisor.predict(KEY, batch(value))).rows
+
+
 def test_every_package_is_loaded_or_refused_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path, "good", "refused", "better") as (supervisor, listener):
@@ -81,8 +85,9 @@ def test_every_package_is_loaded_or_refused_with_its_reason_and_the_others_go_on
                 "refused": "its hash is wrong",
                 "better": "loaded better",
             }
-            np.testing.assert_array_equal(await supervisor.predict(KEY, batch(1)), batch(2))
-            assert await supervisor.check(KEY, None, 7) == {"grid": [2, 2], "seed": 7}
+            np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
+            report, _ = await supervisor.check(KEY, None, 7)
+            assert report == {"grid": [2, 2], "seed": 7}
 
     run(story)
 
@@ -92,7 +97,7 @@ def test_a_package_that_kills_the_worker_twice_is_left_out(tmp_path: Path) -> No
         async with running(tmp_path, "good", "deadly") as (supervisor, listener):
             assert listener.outcome["deadly"] == "Loading it ended the worker process twice."
             assert listener.outcome["good"] == "loaded good"
-            np.testing.assert_array_equal(await supervisor.predict(KEY, batch(1)), batch(2))
+            np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
 
     run(story)
 
@@ -109,7 +114,7 @@ def test_a_batch_in_a_worker_that_is_killed_is_answered_by_the_next_worker(tmp_p
     async def story() -> None:
         async with running(tmp_path, "good") as (supervisor, _):
             first = supervisor.pid
-            np.testing.assert_array_equal(await supervisor.predict(KEY, batch(13)), batch(26))
+            np.testing.assert_array_equal(await doubled(supervisor, 13), batch(26))
             assert supervisor.pid not in (None, first)
 
     run(story)
@@ -120,7 +125,7 @@ def test_a_batch_that_kills_two_workers_fails_alone(tmp_path: Path) -> None:
         async with running(tmp_path, "good") as (supervisor, _):
             with pytest.raises(WorkerFailed, match="twice"):
                 await supervisor.predict(KEY, batch(666))
-            np.testing.assert_array_equal(await supervisor.predict(KEY, batch(1)), batch(2))
+            np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
 
     run(story)
 
@@ -131,7 +136,7 @@ def test_the_death_of_an_idle_worker_is_repaired_before_the_next_request_fails(t
             victim = supervisor.pid
             assert victim is not None
             os.kill(victim, signal.SIGKILL)
-            np.testing.assert_array_equal(await supervisor.predict(KEY, batch(1)), batch(2))
+            np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
             assert supervisor.pid != victim
 
     run(story)
@@ -139,10 +144,10 @@ def test_the_death_of_an_idle_worker_is_repaired_before_the_next_request_fails(t
 
 def test_a_batch_that_takes_too_long_fails_and_the_worker_is_replaced(tmp_path: Path) -> None:
     async def story() -> None:
-        async with running(tmp_path, "good", call_timeout=0.5) as (supervisor, _):
+        async with running(tmp_path, "good", batch_timeout=0.5) as (supervisor, _):
             with pytest.raises(WorkerFailed, match=r"longer than 0\.5 s"):
                 await supervisor.predict(KEY, batch(99))
-            np.testing.assert_array_equal(await supervisor.predict(KEY, batch(1)), batch(2))
+            np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
 
     run(story)
 
@@ -161,6 +166,47 @@ def test_a_worker_that_does_not_start_is_the_reason_why_no_model_is_served(tmp_p
         async with running(tmp_path, "good", target=children.never_starts) as (supervisor, listener):
             assert "does not start" in listener.outcome["good"]
             assert supervisor.pid is None
+
+    run(story)
+
+
+def test_what_is_not_prepared_is_said_and_can_be_predicted_after_that(tmp_path: Path) -> None:
+    other = BatchKey("good", "1", (2, 4), ("periodic", "periodic"))
+
+    async def story() -> None:
+        async with running(tmp_path, "good") as (supervisor, _):
+            with pytest.raises(NotPrepared):
+                await supervisor.predict(other, np.ones((1, 2, 4, 1), np.float32))
+            await supervisor.prepare(other, 1)
+            answer = await supervisor.predict(other, np.ones((1, 2, 4, 1), np.float32))
+            np.testing.assert_array_equal(answer.rows, np.full((1, 2, 4, 1), 2, np.float32))
+
+    run(story)
+
+
+def test_a_package_is_loaded_beside_the_others_and_unloaded_again(tmp_path: Path) -> None:
+    newer = BatchKey("newer", "1", (2, 2), ("periodic", "periodic"))
+
+    async def story() -> None:
+        async with running(tmp_path, "good") as (supervisor, listener):
+            await supervisor.load(PackageRef("newer", "1", Path("newer")))
+            await supervisor.load(PackageRef("refused", "1", Path("refused")))
+            assert listener.outcome["newer"] == "loaded newer" and listener.outcome["refused"] == "its hash is wrong"
+            np.testing.assert_array_equal((await supervisor.predict(newer, batch(1))).rows, batch(2))
+            await supervisor.unload(PackageRef("newer", "1", Path("newer")))
+            with pytest.raises(ModelUnavailable, match="not served any more"):
+                await supervisor.predict(newer, batch(1))
+            np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
+
+    run(story)
+
+
+def test_a_package_that_kills_the_worker_while_others_are_served_is_left_out(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path, "good") as (supervisor, listener):
+            await supervisor.load(PackageRef("deadly", "1", Path("deadly")))
+            assert "ended the worker process twice" in listener.outcome["deadly"]
+            np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
 
     run(story)
 
