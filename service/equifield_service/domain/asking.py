@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from equifield.package.manifest import FieldSpec, Manifest
 
+from .. import tracing
 from ..metrics import Metrics
 from ..payload import Decoded, PayloadPool, ReadOptions
 from .errors import DeadlineExceeded
@@ -48,7 +49,7 @@ class Ask:
 
 async def decode(pool: PayloadPool, metrics: Metrics, body: bytes, manifest: Manifest, ask: Ask) -> Decoded:
     """The body as the packed array that the model takes."""
-    with metrics.payload_seconds.labels("decode").time():
+    with tracing.span("payload decode"), metrics.payload_seconds.labels("decode").time():
         return await pool.decode(body, manifest, ask.options, media=ask.media, timeout=ask.remaining())
 
 

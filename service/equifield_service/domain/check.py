@@ -1,17 +1,27 @@
 """The equivariance check: does this model, as it is served, commute with its group?"""
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, NamedTuple, TypeVar
 
 from equifield.package.manifest import Manifest
 
 from ..metrics import Metrics
-from ..payload import PayloadPool
+from ..payload import Decoded, PayloadPool
 from ..scheduling import Array, BatchKey, Guest, Scheduler
 from ..workers.supervisor import Supervisor
 from .asking import Ask, decode, sample_bytes
-from .errors import InvalidQuery
+from .errors import DeadlineExceeded, InvalidQuery
 from .grids import boundary_of, check_grid
+from .predict import Form, Prediction, attributes, write_options
 from .registry import Registry
+
+T = TypeVar("T")
+
+
+class _Measured(NamedTuple):
+    report: dict[str, Any]
+    residual: Array
 
 
 class Checker:
@@ -37,23 +47,74 @@ class Checker:
             InvalidQuery: a grid was asked for, but the file has its own.
             DomainError: whatever else stands in the way.
         """
-        manifest, _ = self._registry.serving(ask.model, ask.version)
-        boundary = boundary_of(manifest.grid, ask.boundary)
-        samples: Array | None = None
-        if body and grid is not None:
-            raise InvalidQuery("`grid` is for random fields, but a file was sent, which has its own. Send one of both.")
-        if body:
-            samples = (await decode(self._pool, self._metrics, body, manifest, ask)).array
-            guest.hold(samples.nbytes)
-            chosen = samples.shape[1:-1]
-        else:
-            chosen = grid or manifest.grid.default
-            check_grid(manifest.grid, chosen)
+        manifest, entry = self._registry.serving(ask.model, ask.version)
+        with self._registry.using(entry):
+            if body and grid is not None:
+                raise InvalidQuery(
+                    "`grid` is for random fields, but a file was sent, which has its own. Send one of both."
+                )
+            decoded = await self._decode(manifest, ask, body, guest) if body else None
+            if decoded is None:
+                check_grid(manifest.grid, grid or manifest.grid.default)
+            measured = await self._measure(manifest, ask, decoded, grid, seed)
+        return measured.report
+
+    async def residual(self, ask: Ask, body: bytes, *, form: Form, guest: Guest) -> Prediction:
+        """The residual g^-1 f(g x) - f(x) of the worst transformation, as a file like the one that was sent.
+
+        Raises:
+            InvalidQuery: there is no file, or it has more samples than are checked at one time.
+            DomainError: whatever else stands in the way.
+        """
+        manifest, entry = self._registry.serving(ask.model, ask.version)
+        with self._registry.using(entry):
+            decoded = await self._decode(manifest, ask, body, guest)
+            measured = await self._measure(manifest, ask, decoded, None, 0)
+            if len(measured.residual) < len(decoded.array):
+                raise InvalidQuery(
+                    f"The file has {len(decoded.array)} samples; a residual is given for at most "
+                    f"{len(measured.residual)} at one time. Send fewer, or ask for the report as application/json."
+                )
+            options = write_options(form, decoded.frame.kind)
+            worst = measured.report["worst"]
+            title = f"equivariance residual under {worst['element']}, worst in {worst['field']}: {worst['error']}"
+            file = await self._pool.encode(
+                manifest,
+                decoded.frame,
+                measured.residual,
+                options=options,
+                attributes=attributes(manifest, entry) | {"title": title},
+                timeout=ask.remaining(),
+            )
+        return Prediction(file, options.kind, manifest.name, manifest.version)
+
+    async def _decode(self, manifest: Manifest, ask: Ask, body: bytes, guest: Guest) -> Decoded:
+        decoded = await decode(self._pool, self._metrics, body, manifest, ask)
+        guest.hold(decoded.array.nbytes)
+        return decoded
+
+    async def _measure(
+        self, manifest: Manifest, ask: Ask, decoded: Decoded | None, grid: tuple[int, ...] | None, seed: int
+    ) -> "_Measured":
+        """The report on as many samples as travel together, or on random fields."""
+        samples = None if decoded is None else decoded.array
+        chosen = (grid or manifest.grid.default) if samples is None else samples.shape[1:-1]
+        periodic = () if decoded is None else decoded.frame.periodic
         room = self._scheduler.room(chosen, sample_bytes(manifest, chosen))
-        key = BatchKey(manifest.name, manifest.version, chosen, boundary)
+        key = BatchKey(manifest.name, manifest.version, chosen, boundary_of(manifest.grid, ask.boundary, periodic))
         part = None if samples is None else samples[:room]
-        report = await self._scheduler.run_alone(lambda: self._supervisor.check(key, part, seed), deadline=ask.deadline)
-        return self._finish(manifest, report, samples, room)
+        report, residual = await self._within(ask, self._supervisor.check(key, part, seed))
+        return _Measured(self._finish(manifest, report, samples, room), residual)
+
+    async def _within(self, ask: Ask, work: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout_at(ask.deadline):
+                return await work
+        except TimeoutError:
+            raise DeadlineExceeded(
+                "The deadline passed before the check was done. Check a smaller grid, or allow more time with the "
+                "header Equifield-Timeout-Ms."
+            ) from None
 
     def _finish(self, manifest: Manifest, report: dict[str, Any], samples: Array | None, room: int) -> dict[str, Any]:
         model, error = f"{manifest.name}/{manifest.version}", report["worst"]["error"]

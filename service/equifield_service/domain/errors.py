@@ -6,10 +6,12 @@
     │   ├── PayloadTooLarge, InflatedTooLarge
     │   ├── VariableMissing, VariableAmbiguous, VariableUnusable
     │   ├── AxisMissing, AxisAmbiguous, StaggeredGrid, SpacingNotUniform, GridUnsupported
-    │   └── EmptyDimension, MissingValues, InfiniteValues, SchemaMismatch
+    │   ├── EmptyDimension, MissingValues, InfiniteValues, SchemaMismatch
+    │   └── UnitsMismatch, GroupMissing, DigestMismatch, InvalidTensors
     ├── InvalidQuery, NotAcceptable
     ├── UnknownModel, UnknownVersion, ModelUnavailable
     ├── QueueFull, DeadlineExceeded
+    ├── KeyRefused, ScopeMissing, RateLimited, BodyTooSlow
     └── WorkerFailed, PayloadProcessFailed
 
 The errors know no HTTP: `routes.problems` holds the one table from class to status.
@@ -127,6 +129,22 @@ class SchemaMismatch(PayloadError):
     code, title = "schema_mismatch", "The file's tensor attributes contradict the model"
 
 
+class UnitsMismatch(PayloadError):
+    code, title = "units_mismatch", "The units of a field cannot be converted to the model's"
+
+
+class GroupMissing(PayloadError):
+    code, title = "group_missing", "The file has no such group"
+
+
+class DigestMismatch(PayloadError):
+    code, title = "digest_mismatch", "The body is not what its Content-Digest says"
+
+
+class InvalidTensors(PayloadError):
+    code, title = "invalid_tensors", "The tensors are not those that the model takes"
+
+
 class InvalidQuery(DomainError):
     code, title = "invalid_query", "A query parameter or header is not valid"
 
@@ -161,3 +179,19 @@ class WorkerFailed(DomainError):
 
 class PayloadProcessFailed(DomainError):
     code, title = "payload_process_failed", "The file could not be read or written"
+
+
+class KeyRefused(DomainError):
+    code, title = "key_refused", "The request has no valid key"
+
+
+class ScopeMissing(DomainError):
+    code, title = "scope_missing", "The key does not open this"
+
+
+class RateLimited(DomainError):
+    code, title = "rate_limited", "The key has used up its rate"
+
+
+class BodyTooSlow(DomainError):
+    code, title = "body_too_slow", "The body came too slowly"

@@ -1,6 +1,6 @@
 """Grids and boundaries: what a request asks for against what a model takes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from equifield.boundary import BOUNDARIES, Boundary
 from equifield.package.manifest import GridSpec
@@ -10,8 +10,8 @@ from .errors import GridUnsupported, InvalidQuery
 BY_NAME: Mapping[str, Boundary] = {kind: kind for kind in BOUNDARIES}
 
 
-def boundary_of(spec: GridSpec, asked: Mapping[str, str]) -> tuple[Boundary, ...]:
-    """The boundary per axis: the manifest's, where the request does not say otherwise.
+def boundary_of(spec: GridSpec, asked: Mapping[str, str], periodic: Collection[str] = ()) -> tuple[Boundary, ...]:
+    """The boundary per axis: what the request says, else periodic where the file's grid closes, else the manifest's.
 
     Raises:
         InvalidQuery: the request names an axis or a boundary that does not exist.
@@ -22,7 +22,11 @@ def boundary_of(spec: GridSpec, asked: Mapping[str, str]) -> tuple[Boundary, ...
                 f"`boundary={axis}:{kind}`: the axes are {', '.join(spec.axes)} and a boundary is "
                 f"one of {', '.join(BOUNDARIES)}, such as `boundary={spec.axes[0]}:periodic`."
             )
-    return tuple(BY_NAME[asked.get(axis, default)] for axis, default in zip(spec.axes, spec.boundary, strict=True))
+    defaults = {
+        axis: "periodic" if axis in periodic else default
+        for axis, default in zip(spec.axes, spec.boundary, strict=True)
+    }
+    return tuple(BY_NAME[asked.get(axis, default)] for axis, default in defaults.items())
 
 
 def check_grid(spec: GridSpec, grid: tuple[int, ...]) -> None:

@@ -7,10 +7,13 @@ from typing import Literal
 
 from equifield.package.manifest import Manifest
 
+from .. import tracing
 from ..metrics import Metrics
-from ..payload import Kind, PayloadPool
-from ..scheduling import BatchKey, Guest, Scheduler
+from ..payload import Kind, PayloadPool, WriteOptions
+from ..payload import Precision as Type
+from ..scheduling import BatchKey, Guest, Precision, Scheduler
 from .asking import Ask, decode, sample_bytes
+from .errors import InvalidQuery
 from .grids import boundary_of
 from .registry import Entry, Registry
 
@@ -19,10 +22,29 @@ Wanted = Literal["same", "netcdf", "netcdf3", "netcdf4", "json"]
 
 
 @dataclass(frozen=True)
+class Form:
+    """How an answer is wanted.
+
+    Attributes:
+        kind: The kind of file.
+        dtype: The type of the predicted fields.
+        compress: The level of their zlib compression, 0 for none. Where the kind is open, it makes it NetCDF-4.
+        precision: Of matrix products and convolutions.
+        symmetrize: Whether to average over the group.
+    """
+
+    kind: Wanted = "same"
+    dtype: Type = "float32"
+    compress: int = 0
+    precision: Precision = "float32"
+    symmetrize: bool = False
+
+
+@dataclass(frozen=True)
 class Prediction:
     """A file with the predicted fields, and who predicted them."""
 
-    body: bytes
+    body: memoryview
     kind: Kind
     model: str
     version: str
@@ -34,46 +56,72 @@ class Predictor:
     def __init__(self, registry: Registry, pool: PayloadPool, scheduler: Scheduler, metrics: Metrics):
         self._registry, self._pool, self._scheduler, self._metrics = registry, pool, scheduler, metrics
 
-    async def predict(self, ask: Ask, body: bytes, *, wanted: Wanted, guest: Guest) -> Prediction:
+    async def predict(self, ask: Ask, body: bytes, *, form: Form, guest: Guest) -> Prediction:
         """The predicted fields for the file `body`, with its coordinates and conventions.
 
         Raises:
             DomainError: any of them; each says what was wrong and what would be right.
         """
         manifest, entry = self._registry.serving(ask.model, ask.version)
-        boundary = boundary_of(manifest.grid, ask.boundary)
+        with self._registry.using(entry):
+            work = self._predict(manifest, entry, ask, body, form, guest)
+            del body  # the work holds it for as long as it needs it
+            return await work
+
+    async def _predict(
+        self, manifest: Manifest, entry: Entry, ask: Ask, body: bytes, form: Form, guest: Guest
+    ) -> Prediction:
+        boundary_of(manifest.grid, ask.boundary)  # before the body is worth any work
         decoded = await decode(self._pool, self._metrics, body, manifest, ask)
-        guest.hold(decoded.array.nbytes)
-        grid = decoded.array.shape[1:-1]
-        prediction = await self._scheduler.submit(
-            BatchKey(manifest.name, manifest.version, grid, boundary),
-            decoded.array,
+        del body
+        frame, array = decoded.frame, decoded.array
+        del decoded
+        boundary = boundary_of(manifest.grid, ask.boundary, frame.periodic)
+        options = write_options(form, frame.kind)
+        guest.hold(array.nbytes)
+        grid = array.shape[1:-1]
+        work = self._scheduler.submit(
+            BatchKey(manifest.name, manifest.version, grid, boundary, form.precision, form.symmetrize),
+            array,
             sample_bytes=sample_bytes(manifest, grid),
             deadline=ask.deadline,
         )
-        kind = answer_kind(wanted, decoded.kind)
-        with self._metrics.payload_seconds.labels("encode").time():
+        del array  # the work holds it for as long as it needs it
+        prediction = await work
+        with tracing.span("payload encode"), self._metrics.payload_seconds.labels("encode").time():
             answer = await self._pool.encode(
-                body,
                 manifest,
-                decoded,
+                frame,
                 prediction,
-                kind=kind,
+                options=options,
                 attributes=attributes(manifest, entry),
                 timeout=ask.remaining(),
             )
-        return Prediction(answer, kind, manifest.name, manifest.version)
+        return Prediction(answer, options.kind, manifest.name, manifest.version)
 
 
-def answer_kind(wanted: Wanted, sent: Kind) -> Kind:
-    """The kind of file to answer with, when a file of kind `sent` came."""
-    match wanted:
+def write_options(form: Form, sent: Kind) -> WriteOptions:
+    """How to write the answer, when a file of kind `sent` came.
+
+    Raises:
+        InvalidQuery: compression was asked for, and a kind that has none.
+    """
+    kind: Kind
+    match form.kind:
         case "same":
-            return sent
+            kind = sent
         case "netcdf":
-            return "netcdf4" if sent == "json" else sent
+            kind = "netcdf4" if sent == "json" else sent
         case _:
-            return wanted
+            kind = form.kind
+    if form.compress and kind == "netcdf3" and form.kind in ("same", "netcdf"):
+        kind = "netcdf4"
+    if form.compress and kind != "netcdf4":
+        raise InvalidQuery(
+            f"`compress={form.compress}` needs an answer of kind netcdf4, but {kind} was asked for. Ask for "
+            f"`Accept: application/netcdf; version=4`, or leave `compress` out."
+        )
+    return WriteOptions(kind, form.dtype, form.compress)
 
 
 def attributes(manifest: Manifest, entry: Entry) -> dict[str, str]:

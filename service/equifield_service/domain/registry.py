@@ -1,26 +1,25 @@
 """Which models there are, in which state, and why."""
 
 import asyncio
-import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from equifield.package import PackageError, verify_package
+from equifield.package import PackageError
 from equifield.package.manifest import Manifest
 
 from .errors import ModelUnavailable, UnknownModel, UnknownVersion
 
-logger = logging.getLogger(__name__)
-
-State = Literal["loading", "ready", "failed"]
+State = Literal["loading", "ready", "failed", "unloaded"]
 Health = Literal["starting", "ready", "failed", "empty"]
 
 
 @dataclass(frozen=True)
 class PackageRef:
-    """A package of the store."""
+    """A package of the store, and the folder where it can be read."""
 
     model: str
     version: str
@@ -32,61 +31,99 @@ class PackageRef:
 
 @dataclass
 class Entry:
-    """One version of a model; without a manifest when its package cannot be read."""
+    """One version of a model; without a manifest when its package cannot be read.
+
+    Attributes:
+        signature: What the store said of its files when it was read.
+    """
 
     package: PackageRef
     manifest: Manifest | None
     state: State
     reason: str | None = None
     certificate: dict[str, Any] | None = None
+    signature: str = ""
 
 
 class Registry:
-    """The models of a store. Versions are numbers; the newest one that is ready is the default."""
+    """The models that are known. Versions are numbers; the newest one that is ready is the default."""
 
-    def __init__(self, store: Path):
-        self._store = store
+    def __init__(self) -> None:
         self._entries: dict[str, dict[str, Entry]] = {}
-        self._scanned = False
+        self._complete = False
         self._changed = asyncio.Event()
+        self._users: Counter[PackageRef] = Counter()
+        self._left = asyncio.Event()
 
-    async def scan(self) -> list[PackageRef]:
-        """Finds and verifies every package of the store, away from the event loop; returns those to load.
-
-        A package that is missing a file, was changed or is too new is kept as failed, with the reason.
-        """
-        entries = await asyncio.to_thread(_read_store, self._store)
-        self._entries = {}
-        for entry in entries:
-            self._entries.setdefault(entry.package.model, {})[entry.package.version] = entry
-        self._scanned = True
+    def put(self, entry: Entry) -> None:
+        """Adds a version of a model, or replaces it."""
+        versions = self._entries.setdefault(entry.package.model, {})
+        versions[entry.package.version] = entry
+        self._entries[entry.package.model] = dict(sorted(versions.items(), key=lambda item: int(item[0])))
         self._changed.set()
-        return [entry.package for entry in entries if entry.state == "loading"]
+
+    def remove(self, package: PackageRef) -> None:
+        """Forgets a version of a model."""
+        versions = self._entries[package.model]
+        del versions[package.version]
+        if not versions:
+            del self._entries[package.model]
+        self._changed.set()
+
+    def complete(self) -> None:
+        """Everything that the store holds at the start has been put here."""
+        self._complete = True
+        self._changed.set()
 
     def loaded(self, package: PackageRef, reply: Mapping[str, Any]) -> None:
         """The worker serves this package now."""
-        entry = self._entries[package.model][package.version]
-        entry.state, entry.reason, entry.certificate = "ready", None, reply["certificate"]
-        self._changed.set()
+        self._note(package, "ready", None)
+        self._entries[package.model][package.version].certificate = reply["certificate"]
 
     def failed(self, package: PackageRef, reason: str) -> None:
         """This package cannot be served."""
+        self._note(package, "failed", reason)
+
+    def unloaded(self, package: PackageRef, reason: str) -> None:
+        """This package is not served, because somebody wanted so."""
+        self._note(package, "unloaded", reason)
+
+    def _note(self, package: PackageRef, state: State, reason: str | None) -> None:
         entry = self._entries[package.model][package.version]
-        entry.state, entry.reason = "failed", reason
+        entry.state, entry.reason = state, reason
         self._changed.set()
+
+    @contextmanager
+    def using(self, entry: Entry) -> Iterator[None]:
+        """While this context lasts, the version is not taken from the device, whatever becomes of it."""
+        self._users[entry.package] += 1
+        try:
+            yield
+        finally:
+            self._users[entry.package] -= 1
+            self._left.set()
+
+    async def unused(self, package: PackageRef) -> None:
+        """Waits until no request uses a version any more; new ones must have been kept from it before."""
+        while self._users[package]:
+            self._left.clear()
+            await self._left.wait()
 
     @property
     def health(self) -> Health:
-        """Ready when there are models and every one of them is."""
-        states = {entry.state for entry in self.entries()}
-        if not self._scanned or "loading" in states:
+        """Ready when there are models and each of them has a version that is; those that were unloaded do not count."""
+        if not self._complete:
             return "starting"
-        if "failed" in states:
+        states = [{entry.state for entry in versions.values()} for versions in self._entries.values()]
+        lacking = [found for found in states if "ready" not in found and found != {"unloaded"}]
+        if any("loading" in found for found in lacking):
+            return "starting"
+        if lacking:
             return "failed"
         return "ready" if states else "empty"
 
     async def settled(self) -> Health:
-        """Waits until nothing is loading any more."""
+        """Waits until every model has a version that is ready, or none left to wait for."""
         while self.health == "starting":
             self._changed.clear()
             await self._changed.wait()
@@ -130,35 +167,9 @@ class Registry:
         entry = self.find(name, version)
         if entry.state == "loading":
             raise ModelUnavailable(f"Model {entry.package} is loading. Try again soon.", retry_after=2)
-        if entry.state == "failed" or entry.manifest is None:
+        if entry.state != "ready" or entry.manifest is None:
             raise ModelUnavailable(f"Model {entry.package} is not served: {entry.reason}")
         return entry.manifest, entry
-
-
-def _read_store(store: Path) -> list[Entry]:
-    packages = [
-        PackageRef(model.name, version.name, version)
-        for model in sorted(store.iterdir())
-        if model.is_dir() and not model.name.startswith(".")
-        for version in sorted(model.iterdir(), key=lambda path: (len(path.name), path.name))
-        if version.is_dir() and not version.name.startswith(".")
-    ]
-    return [_read_package(package) for package in packages]
-
-
-def _read_package(package: PackageRef) -> Entry:
-    try:
-        manifest = verify_package(package.path)
-    except (PackageError, OSError) as error:
-        logger.error("%s cannot be served: %s", package, error)
-        return Entry(package, None, "failed", reason_of(error, package.path))
-    if (manifest.name, manifest.version) != (package.model, package.version):
-        reason = (
-            f"The manifest says {manifest.name}/{manifest.version}, but the folder {package}. "
-            f"Move the package to where it belongs."
-        )
-        return Entry(package, manifest, "failed", reason)
-    return Entry(package, manifest, "loading")
 
 
 def reason_of(error: PackageError | OSError, package: Path) -> str:

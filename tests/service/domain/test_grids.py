@@ -15,6 +15,11 @@ def test_the_boundary_is_the_manifests_where_the_request_is_silent() -> None:
     assert boundary_of(SPEC, {"x": "mirror", "y": "reflect"}) == ("mirror", "reflect")
 
 
+def test_a_grid_that_closes_is_periodic_unless_the_request_says_otherwise() -> None:
+    assert boundary_of(SPEC, {}, ("y",)) == ("periodic", "periodic")
+    assert boundary_of(SPEC, {"y": "mirror"}, ("y",)) == ("periodic", "mirror")
+
+
 @pytest.mark.parametrize("asked", [{"z": "zero"}, {"x": "cyclic"}], ids=["axis", "kind"])
 def test_a_boundary_that_does_not_exist_is_refused_with_those_that_do(asked: dict[str, str]) -> None:
     with pytest.raises(InvalidQuery, match="the axes are x, y and a boundary is one of periodic, zero, reflect"):

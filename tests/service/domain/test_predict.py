@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from equifield_service.domain.asking import sample_bytes
-from equifield_service.domain.predict import Wanted, answer_kind, attributes
+from equifield_service.domain.errors import InvalidQuery
+from equifield_service.domain.predict import Form, Wanted, attributes, write_options
 from equifield_service.domain.registry import Entry, PackageRef
-from equifield_service.payload import Kind
+from equifield_service.payload import Kind, WriteOptions
 from tests.service import packages
 
 
@@ -26,7 +27,18 @@ from tests.service import packages
 def test_the_answer_has_the_kind_that_was_sent_unless_another_is_wanted(
     wanted: Wanted, sent: Kind, answer: Kind
 ) -> None:
-    assert answer_kind(wanted, sent) == answer
+    assert write_options(Form(wanted), sent) == WriteOptions(answer)
+
+
+@pytest.mark.parametrize(("wanted", "sent"), [("same", "netcdf3"), ("netcdf", "json"), ("netcdf4", "json")])
+def test_a_compressed_answer_is_netcdf4_where_the_kind_is_open(wanted: Wanted, sent: Kind) -> None:
+    assert write_options(Form(wanted, compress=4), sent) == WriteOptions("netcdf4", compress=4)
+
+
+@pytest.mark.parametrize(("wanted", "sent"), [("netcdf3", "netcdf4"), ("json", "netcdf4"), ("same", "json")])
+def test_kinds_without_compression_are_not_compressed(wanted: Wanted, sent: Kind) -> None:
+    with pytest.raises(InvalidQuery, match="version=4"):
+        write_options(Form(wanted, compress=4), sent)
 
 
 def test_an_answer_says_where_it_comes_from() -> None:

@@ -8,14 +8,24 @@ from pathlib import Path
 import pytest
 
 from equifield_service.domain.errors import ModelUnavailable, UnknownModel, UnknownVersion
+from equifield_service.domain.life import read_store
 from equifield_service.domain.registry import PackageRef, Registry
+from equifield_service.domain.store import Store
 
 LOADED = {"certificate": {"passed": True}}
 
 
 def scanned(store: Path) -> tuple[Registry, list[PackageRef]]:
-    registry = Registry(store)
-    return registry, asyncio.run(registry.scan())
+    """A registry of everything in a store, and the packages that are to be loaded."""
+    registry = Registry()
+    fill(registry, store)
+    return registry, [entry.package for entry in registry.entries() if entry.state == "loading"]
+
+
+def fill(registry: Registry, store: Path) -> None:
+    for entry in read_store(Store(str(store), store / ".cache")):
+        registry.put(entry)
+    registry.complete()
 
 
 def health(registry: Registry) -> str:
@@ -79,6 +89,11 @@ def test_versions_are_numbers_and_the_newest_that_is_ready_is_the_default(store:
     registry.loaded(packages[0], LOADED)
     assert registry.find("tiny").package.version == "1"
     assert registry.find("tiny", "10").state == "failed"
+    newer = registry.find("tiny", "2").package
+    registry.loaded(newer, LOADED)
+    assert registry.find("tiny").package.version == "2"
+    registry.unloaded(newer, "withdrawn")
+    assert registry.find("tiny").package.version == "1"
 
 
 def test_half_written_packages_and_stray_files_are_no_models(store: Path) -> None:
@@ -103,13 +118,38 @@ def test_a_store_without_models_is_not_ready(tmp_path: Path) -> None:
 
 def test_waiting_until_settled_ends_when_the_last_model_is_loaded_or_failed(store: Path) -> None:
     async def story() -> None:
-        registry = Registry(store)
+        registry = Registry()
         waiting = asyncio.create_task(registry.settled())
-        packages = await registry.scan()
+        fill(registry, store)
         await asyncio.sleep(0)
         assert not waiting.done()
-        registry.failed(packages[0], "the self-check failed")
+        registry.failed(registry.find("tiny").package, "the self-check failed")
         assert await waiting == "failed"
+
+    asyncio.run(story())
+
+
+def test_a_bad_new_version_beside_a_good_one_does_not_make_the_service_unready(store: Path) -> None:
+    shutil.copytree(store / "tiny" / "1", store / "tiny" / "2")
+    registry, packages = scanned(store)
+    registry.loaded(packages[0], LOADED)
+    assert health(registry) == "ready"
+    registry.failed(registry.find("tiny", "2").package, "the manifest says otherwise")
+    assert health(registry) == "ready"
+    registry.failed(packages[0], "and now the other")
+    assert health(registry) == "failed"
+
+
+def test_a_version_is_unused_when_the_last_request_that_uses_it_has_ended(store: Path) -> None:
+    async def story() -> None:
+        registry, packages = scanned(store)
+        entry = registry.find("tiny")
+        with registry.using(entry):
+            with registry.using(entry):
+                waiting = asyncio.create_task(registry.unused(packages[0]))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+        await waiting
 
     asyncio.run(story())
 
