@@ -2,20 +2,26 @@
 
 import asyncio
 import logging
+import tempfile
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from .arenas import SHARED_MEMORY, arena_that_fits
 from .domain.check import Checker
+from .domain.life import ModelLife
+from .domain.monitor import Monitor
 from .domain.predict import Predictor
 from .domain.registry import Registry
+from .domain.store import Store
 from .metrics import Metrics
 from .payload import Limits, PayloadPool
 from .scheduling import Admission, Scheduler
+from .scheduling.statistics import Statistics
 from .settings import Settings
 from .workers.options import WorkerOptions
-from .workers.supervisor import Supervisor, WorkerLimits
+from .workers.supervisor import SLOTS, Supervisor, WorkerLimits
 
 logger = logging.getLogger(__name__)
 
@@ -25,18 +31,23 @@ class Parts:
 
     def __init__(self, settings: Settings):
         self.settings = settings
+        self._running = AsyncExitStack()
         arena_bytes = _arena_bytes(settings)
         self.metrics = Metrics()
-        self.registry = Registry(settings.store)
+        self.statistics = Statistics()
+        self.registry = Registry()
         self.payload = PayloadPool(
             settings.payload_processes,
             arena_bytes,
             Limits(decoded_bytes=settings.max_decoded_bytes),
             settings.payload_timeout_s,
+            self.metrics.payload_restarts.inc,
         )
         self.supervisor = Supervisor(
             _worker_options(settings),
-            WorkerLimits(arena_bytes, settings.worker_start_timeout_s, settings.worker_timeout_s),
+            WorkerLimits(
+                arena_bytes, settings.worker_start_timeout_s, settings.worker_timeout_s, settings.batch_timeout_s
+            ),
             self.registry,
             self.metrics,
         )
@@ -44,23 +55,28 @@ class Parts:
             self.metrics, max_requests=settings.max_queue_requests, max_bytes=settings.max_queue_bytes
         )
         self.scheduler = Scheduler(
-            self.supervisor.predict,
+            self.supervisor,
             self.metrics,
+            self.statistics,
             max_batch=settings.max_batch,
             max_batch_bytes=arena_bytes,
         )
+        self.store = Store(settings.store, settings.store_cache or self._own_folder())
+        self.life = ModelLife(self.store, self.registry, self.supervisor, poll_seconds=settings.store_poll_s)
+        self.monitor = Monitor(self.scheduler, self.supervisor, self.metrics, share=settings.monitor_share)
         self.predictor = Predictor(self.registry, self.payload, self.scheduler, self.metrics)
         self.checker = Checker(self.registry, self.payload, self.scheduler, self.supervisor, self.metrics)
-        self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        packages = await self.registry.scan()
         async with AsyncExitStack() as starting:
+            starting.push_async_exit(self._running.pop_all())
             await starting.enter_async_context(self.payload)
-            self.supervisor.start(packages)
             starting.push_async_callback(self.supervisor.stop)
-            self.scheduler.start()
             starting.push_async_callback(self.scheduler.stop)
+            starting.push_async_callback(self.life.stop)
+            self.monitor.start()
+            starting.push_async_callback(self.monitor.stop)
+            await self.life.start()
             self._running = starting.pop_all()
         return self
 
@@ -69,6 +85,10 @@ class Parts:
     ) -> None:
         await asyncio.shield(asyncio.ensure_future(self._running.aclose()))
 
+    def _own_folder(self) -> Path:
+        """A folder for as long as the service runs."""
+        return Path(self._running.enter_context(tempfile.TemporaryDirectory(prefix="equifield-store-")))
+
 
 def _worker_options(settings: Settings) -> WorkerOptions:
     cache = settings.compilation_cache
@@ -76,12 +96,16 @@ def _worker_options(settings: Settings) -> WorkerOptions:
         max_batch=settings.max_batch,
         max_compiled_grids=settings.max_compiled_grids,
         compilation_cache=None if cache is None else str(cache.absolute()),
+        device_bytes=settings.max_device_bytes,
+        log_format=settings.log_format,
+        log_level=settings.log_level,
+        otlp_endpoint=settings.otlp_endpoint,
     )
 
 
 def _arena_bytes(settings: Settings) -> int:
     """Shared memory per direction and process; less than the settings say where the machine has less."""
-    arenas = 2 * (settings.payload_processes + 1)
+    arenas = 2 * (settings.payload_processes + SLOTS)
     fits = arena_that_fits(settings.arena_bytes, arenas)
     if fits < settings.arena_bytes:
         logger.warning(

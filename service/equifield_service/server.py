@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import signal
 import socket
 import sys
@@ -12,15 +11,16 @@ from typing import Any
 import uvicorn
 from pydantic import ValidationError
 
+from . import tracing
 from .app import create_app
+from .domain.store import StoreUnavailable
+from .logs import configure_logging
 from .parts import Parts
+from .protocol import Bounds, bounded
 from .settings import Settings
-
-logger = logging.getLogger(__name__)
 
 USAGE = 2
 FAILED = 3  # to start; newer versions of uvicorn exit with it by themselves
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Server(uvicorn.Server):
@@ -41,31 +41,34 @@ class Server(uvicorn.Server):
 
 def run(given: Mapping[str, Any]) -> int:
     """Serves until a signal; returns the exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        return _refuse("; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()))
-    if not settings.store.is_dir():
-        return _refuse(f"the store '{settings.store}' is not a folder. Name one with --store or EQUIFIELD_STORE.")
+        return _refuse("; ".join(_fault(fault["loc"], fault["msg"]) for fault in error.errors()))
+    configure_logging(settings.log_format, settings.log_level)
+    tracing.start(settings.otlp_endpoint)
+    try:
+        parts = Parts(settings)
+        parts.store.check()
+    except StoreUnavailable as error:
+        return _refuse(str(error))
     try:
         listener = _listen(settings.host, settings.port)
     except OSError as error:
         return _refuse(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}. Choose another --port.")
-    if settings.host not in LOOPBACK:
-        logger.warning("listening on %s: whoever reaches this port can use the service", settings.host)
     with listener:
-        return asyncio.run(_serve(settings, listener))
+        config = uvicorn.Config(
+            create_app(settings, parts),
+            http=bounded(Bounds(settings.max_connections, settings.header_timeout_s, settings.reader_patience_s)),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=round(settings.grace_seconds),
+        )
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            return runner.run(_serve(config, parts, listener))
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> int:
-    parts = Parts(settings)
-    config = uvicorn.Config(
-        create_app(settings, parts),
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=round(settings.grace_seconds),
-    )
+async def _serve(config: uvicorn.Config, parts: Parts, listener: socket.socket) -> int:
     server = Server(config)
     announcement = asyncio.create_task(_announce(parts, listener))
     try:
@@ -107,6 +110,10 @@ def _url(listener: socket.socket) -> str:
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def _fault(where: tuple[int | str, ...], message: str) -> str:
+    return f"{where[0]}: {message.removeprefix('Value error, ')}"
 
 
 def _refuse(reason: str) -> int:

@@ -1,11 +1,16 @@
 """Every knob of the service, from the environment (`EQUIFIELD_...`) or from keyword arguments."""
 
+import importlib.util
 import os
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .access import read_keys
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 MIB = 2**20
 
 
@@ -18,15 +23,70 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EQUIFIELD_", frozen=True, extra="forbid")
 
-    store: Path = Field(default=Path("models_store"), description="Folder of model packages, `<name>/<version>/`.")
+    store: str = Field(
+        default="models_store",
+        description="The model packages, `<name>/<version>/`: a folder, or a URL such as `s3://bucket/models`.",
+    )
+    store_cache: Path | None = Field(
+        default=None,
+        description="Folder for copies of the packages of a remote store, of this service alone; by default a "
+        "temporary one.",
+    )
+    store_poll_s: float = Field(
+        default=5.0, gt=0, description="Time between looks into the store for versions that are new, or gone."
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+
+    keys: Path | None = Field(
+        default=None,
+        description="File of keys, one JSON object per line, as `equifield new-key` writes them. "
+        "Without one there are no keys, and only this machine can reach the service.",
+    )
+    open: bool = Field(
+        default=False,
+        validate_default=True,
+        description="Without keys, listen on other addresses than loopback all the same: "
+        "whoever reaches the port may use the service.",
+    )
+    max_connections: int = Field(
+        default=800, ge=1, description="Connections held at one time; those beyond it are closed with 503."
+    )
+    header_timeout_s: float = Field(
+        default=10.0, gt=0, description="Longest time for the head of a request to arrive; then 408."
+    )
+    body_patience_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="Time that a body may take to arrive, whatever its size; "
+        "longer only as `EQUIFIELD_BODY_MIN_RATE` allows; then 408.",
+    )
+    body_min_rate: int = Field(
+        default=8192, ge=1, description="Bytes per second that keep a body welcome after `EQUIFIELD_BODY_PATIENCE_S`."
+    )
+    reader_patience_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Longest time in which a client takes no byte of its answer; then it is cut off.",
+    )
 
     max_batch: int = Field(
         default=8, ge=1, le=1024, description="Largest batch, in samples, that is compiled for a model."
     )
     max_compiled_grids: int = Field(
         default=8, ge=1, description="Grids kept compiled per model; the least recently used goes first."
+    )
+    max_device_bytes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Device memory for models and their programs; the least recently used model makes room, and is "
+        "loaded again when it is asked for. By default there is no limit.",
+    )
+    monitor_share: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of live requests whose equivariance is checked when nothing else is to be done.",
     )
     max_queue_requests: int = Field(
         default=256, ge=1, description="Requests admitted at one time; beyond it the answer is 429."
@@ -36,6 +96,11 @@ class Settings(BaseSettings):
     )
 
     max_body_bytes: int = Field(default=64 * MIB, ge=1, description="Largest request body, as sent.")
+    max_json_bytes: int = Field(
+        default=MIB,
+        ge=1,
+        description="Most JSON in a request or an answer below `/v2`; larger tensors travel as bytes.",
+    )
     max_decoded_bytes: int = Field(default=256 * MIB, ge=1, description="Most data a file may declare, once inflated.")
     arena_bytes: int = Field(
         default=256 * MIB,
@@ -48,17 +113,22 @@ class Settings(BaseSettings):
         default_factory=_payload_processes, ge=1, description="Processes that read and write NetCDF."
     )
     payload_timeout_s: float = Field(
-        default=30.0, gt=0, description="Longest time a payload process may spend on one file."
+        default=15.0, gt=0, description="Longest time a payload process may spend on one file."
     )
     worker_start_timeout_s: float = Field(
         default=300.0,
         gt=0,
         description="Longest time for a worker to start, or to load, compile and check one model.",
     )
+    batch_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Longest time for one batch; then the worker is replaced, and the next one tries once more.",
+    )
     worker_timeout_s: float = Field(
         default=300.0,
         gt=0,
-        description="Longest time for one batch, compilation included; then the worker is replaced.",
+        description="Longest time to compile for a new grid, or for one check; then the worker is replaced.",
     )
     compilation_cache: Path | None = Field(
         default=None,
@@ -75,3 +145,42 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         default=30.0, ge=0, description="Time that accepted requests have to finish after SIGTERM."
     )
+
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="How the log on stderr reads: `json`, `console`, or what suits (`auto`)."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is logged. Every request is one line of level `info`."
+    )
+    otlp_endpoint: str | None = Field(
+        default_factory=lambda: os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        pattern="^https?://",
+        description="Where traces go, by OpenTelemetry's protocol over HTTP, such as `http://localhost:4318`. "
+        "By default `OTEL_EXPORTER_OTLP_ENDPOINT`; without both there are no traces.",
+    )
+
+    @field_validator("keys")
+    @classmethod
+    def _keys_can_be_read(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_keys(path)
+        return path
+
+    @field_validator("open")
+    @classmethod
+    def _nobody_is_let_in_by_mistake(cls, is_open: bool, info: ValidationInfo) -> bool:
+        host, keys = info.data.get("host"), info.data.get("keys")
+        if keys is None and not is_open and "host" in info.data and "keys" in info.data and host not in LOOPBACK:
+            raise ValueError(
+                f"there are no keys, so whoever reaches {host} could use the service. Name a file of keys with "
+                f"EQUIFIELD_KEYS (`equifield new-key` makes one), listen on 127.0.0.1, or let everyone in with "
+                f"EQUIFIELD_OPEN=true"
+            )
+        return is_open
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _traces_can_be_sent(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not all(map(importlib.util.find_spec, ("opentelemetry", "opentelemetry.sdk"))):
+            raise ValueError("traces need packages that are not installed: pip install 'equifield[telemetry]'")
+        return endpoint

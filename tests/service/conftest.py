@@ -9,15 +9,6 @@ import httpx
 import pytest
 
 from tests.running import Running, start
-from tests.service import packages
-
-
-@pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one package, not to be changed."""
-    store = tmp_path_factory.mktemp("published")
-    packages.publish(store)
-    return store
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_sigterm_answers_what_was_accepted_then_ends_with_zero_and_leaves_nothin
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--store", "/nowhere"], "the store '/nowhere' is not a folder"),
+        (["--store", "/nowhere"], "The store /nowhere cannot be read"),
         (["--store", ".", "--max-batch", "0"], "max_batch: Input should be greater than or equal to 1"),
     ],
     ids=["store", "setting"],

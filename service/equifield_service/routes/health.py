@@ -4,6 +4,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ..parts import Parts
+from .problems import responses
 from .schemas import Live, ModelHealth, Ready
 
 
@@ -25,7 +26,7 @@ def router(parts: Parts) -> APIRouter:
         states = {str(entry.package): ModelHealth(state=entry.state, reason=entry.reason) for entry in entries}
         return Ready(status=status, models=states)
 
-    @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}, **responses()})
     async def metrics() -> Response:
         """Measurements, in Prometheus' text format."""
         return Response(parts.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

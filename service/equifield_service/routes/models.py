@@ -1,15 +1,17 @@
-"""What models there are."""
+"""What models there are, and which of them are loaded."""
 
 from fastapi import APIRouter, Depends
 
+from ..domain.errors import ModelUnavailable
+from ..domain.life import ModelLife
 from ..domain.registry import Registry
 from .problems import MODEL, QUERY, responses
 from .reading import only_queries
 from .schemas import ModelInfo, ModelList
 
 
-def router(registry: Registry) -> APIRouter:
-    """The routes below `/v1/models` that describe."""
+def router(registry: Registry, life: ModelLife) -> APIRouter:
+    """The routes below `/v1/models` that describe, load and unload."""
     routes = APIRouter(prefix="/v1/models", tags=["models"], dependencies=[Depends(only_queries())])
 
     @routes.get("", responses=responses(*QUERY))
@@ -28,5 +30,17 @@ def router(registry: Registry) -> APIRouter:
     async def get_version(name: str, version: str) -> ModelInfo:
         """One version of a model."""
         return ModelInfo.of(registry.find(name, version), registry.versions(name))
+
+    @routes.post("/{name}/versions/{version}/load", responses=responses(*MODEL, *QUERY, ModelUnavailable))
+    async def load(name: str, version: str) -> ModelInfo:
+        """Loads, warms and checks a version that was unloaded or has failed, and answers when it is served."""
+        await life.load(name, version)
+        return await get_version(name, version)
+
+    @routes.post("/{name}/versions/{version}/unload", responses=responses(*MODEL, *QUERY))
+    async def unload(name: str, version: str) -> ModelInfo:
+        """Serves a version no longer, when its requests are answered; those without a version go to an older one."""
+        await life.unload(name, version)
+        return await get_version(name, version)
 
     return routes

@@ -19,6 +19,8 @@ HTTP_STATUS: dict[type[DomainError], int] = {
     errors.PayloadError: 422,
     errors.EmptyBody: 400,
     errors.MalformedFile: 400,
+    errors.InvalidTensors: 400,
+    errors.DigestMismatch: 400,
     errors.PayloadTooLarge: 413,
     errors.InflatedTooLarge: 413,
     errors.NotNetCDF: 415,
@@ -33,11 +35,21 @@ HTTP_STATUS: dict[type[DomainError], int] = {
     errors.DeadlineExceeded: 504,
     errors.WorkerFailed: 500,
     errors.PayloadProcessFailed: 500,
+    errors.KeyRefused: 401,
+    errors.ScopeMissing: 403,
+    errors.RateLimited: 429,
+    errors.BodyTooSlow: 408,
+}
+
+WWW_AUTHENTICATE: dict[type[DomainError], str] = {
+    errors.KeyRefused: 'Bearer realm="equifield"',
+    errors.ScopeMissing: 'Bearer realm="equifield", error="insufficient_scope"',
 }
 
 BODY = (errors.PayloadError,)
 MODEL = (errors.UnknownModel, errors.UnknownVersion)
 QUERY = (errors.InvalidQuery,)
+KEY = (errors.KeyRefused, errors.ScopeMissing, errors.RateLimited)
 WORK = (
     *BODY,
     *MODEL,
@@ -47,6 +59,7 @@ WORK = (
     errors.DeadlineExceeded,
     errors.WorkerFailed,
     errors.PayloadProcessFailed,
+    errors.BodyTooSlow,
 )
 
 
@@ -56,9 +69,9 @@ def status_of(kind: type[DomainError]) -> int:
 
 
 def responses(*kinds: type[DomainError]) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of the errors below `kinds`, by status, with the codes of each."""
+    """OpenAPI's description of the errors below `kinds` and of those of keys, by status, with the codes of each."""
     by_status: dict[int, list[type[DomainError]]] = defaultdict(list)
-    for kind in kinds:
+    for kind in (*kinds, *KEY):
         for leaf in errors.leaves(kind):
             by_status[status_of(leaf)].append(leaf)
     return {
@@ -79,7 +92,8 @@ def _schema(codes: list[str]) -> dict[str, Any]:
 def problem(
     request: Request, *, status: int, code: str, title: str, detail: str, extra: dict[str, Any] | None = None
 ) -> JSONResponse:
-    """The one shape of every error."""
+    """The one shape of every error; below `/v2` with the member `error` that the Open Inference Protocol wants."""
+    request.state.code = code
     content = {
         **(extra or {}),
         "type": f"urn:equifield:problem:{code}",
@@ -89,9 +103,20 @@ def problem(
         "code": code,
         "request_id": request.state.request_id,
     }
+    if request.url.path.startswith("/v2"):
+        content["error"] = detail
     wait = content.get("retry_after")
     headers = {"Retry-After": str(wait)} if isinstance(wait, int) else None
     return JSONResponse(content, status, headers, MEDIA_TYPE)
+
+
+def problem_of(request: Request, error: DomainError) -> JSONResponse:
+    """A domain error as a problem."""
+    status = status_of(type(error))
+    answer = problem(request, status=status, code=error.code, title=error.title, detail=error.detail, extra=error.extra)
+    if type(error) in WWW_AUTHENTICATE:
+        answer.headers["WWW-Authenticate"] = WWW_AUTHENTICATE[type(error)]
+    return answer
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -99,15 +124,12 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(DomainError)
     async def of_the_domain(request: Request, error: DomainError) -> Response:
-        status = status_of(type(error))
-        return problem(
-            request, status=status, code=error.code, title=error.title, detail=error.detail, extra=error.extra
-        )
+        return problem_of(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def of_the_query(request: Request, error: RequestValidationError) -> Response:
         found = [f"`{fault['loc'][-1]}`: {fault['msg']} (got {fault['input']!r:.80})" for fault in error.errors()]
-        return await of_the_domain(request, errors.InvalidQuery("; ".join(found) + "."))
+        return problem_of(request, errors.InvalidQuery("; ".join(found) + "."))
 
     @app.exception_handler(HTTPException)
     async def of_the_path(request: Request, error: HTTPException) -> Response:

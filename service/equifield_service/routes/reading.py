@@ -113,16 +113,22 @@ async def while_wanted(request: Request, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientDisconnect: it did.
     """
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_hang_up(request))
+    mine, gone, waiting = asyncio.current_task(), asyncio.ensure_future(_hang_up(request)), True
+
+    def give_up(_: object) -> None:
+        if waiting and mine is not None:
+            mine.cancel()
+
+    gone.add_done_callback(give_up)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientDisconnect
+        return await work
+    except asyncio.CancelledError:
+        if gone.done() and mine is not None and mine.uncancel() == 0:
+            raise ClientDisconnect from None
+        raise
     finally:
-        task.cancel()
+        waiting = False
         gone.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
 
 
 async def _hang_up(request: Request) -> None:

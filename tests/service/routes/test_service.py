@@ -99,6 +99,31 @@ def test_the_check_runs_on_the_users_own_file_and_says_how_much_of_it(http: http
     assert "measured on the first 4 of 6 samples" in report["caveats"]
 
 
+def test_the_residual_comes_back_as_a_file_like_the_one_that_was_sent(http: httpx.Client) -> None:
+    body = files.netcdf3(files.dataset(3))
+    answer = http.post("/v1/models/tiny/equivariance", content=body, headers={"Accept": "application/netcdf"})
+    assert answer.status_code == 200, answer.text
+    residual, predicted = files.opened(answer.content), http.post(PREDICT, content=body).content
+    assert residual.attrs["title"].startswith("equivariance residual under ")
+    for name, variable in files.opened(predicted).data_vars.items():
+        assert residual[name].dims == variable.dims
+        assert abs(residual[name]).max() <= 1e-5 * abs(variable).max()
+
+
+def test_without_a_file_there_is_no_residual(http: httpx.Client) -> None:
+    answer = http.post(CHECK, headers={"Accept": "application/netcdf"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "empty_body")
+
+
+def test_a_prediction_averaged_over_the_group_is_that_of_a_network_that_keeps_its_law(http: httpx.Client) -> None:
+    body = files.netcdf3(files.dataset(3))
+    averaged = http.post(PREDICT, params={"symmetrize": "true"}, content=body)
+    assert averaged.status_code == 200, averaged.text
+    plain = files.opened(http.post(PREDICT, content=body).content)
+    for name, variable in files.opened(averaged.content).data_vars.items():
+        np.testing.assert_allclose(variable, plain[name], rtol=1e-3, atol=1e-4)
+
+
 def test_the_check_runs_on_a_grid_of_choice(http: httpx.Client) -> None:
     assert http.post(CHECK, params={"grid": "8,10"}).json()["grid"] == [8, 10]
 
