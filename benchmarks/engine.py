@@ -13,15 +13,11 @@ import contextlib
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks import cases, compare
-from benchmarks.report import machine, page, printed
+from benchmarks.report import RESULTS, machine, page, printed, write_page
 from benchmarks.sides import Side
-
-RESULTS = Path(__file__).parent / "results"
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
 def compared(device: str, quick: bool, pythons: dict[str, str]) -> dict[str, Any]:
@@ -62,7 +58,7 @@ def main() -> None:
     name = "engine.json" if options.device == "cpu" else "engine-gpu.json"
     (RESULTS / name).write_text(json.dumps(results, indent=1) + "\n")
     if options.device == "cpu":
-        PAGE.write_text(page(results))
+        write_page()
 
 
 if __name__ == "__main__":

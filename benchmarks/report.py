@@ -1,5 +1,6 @@
 """The figures as text."""
 
+import json
 import os
 import platform
 from collections.abc import Iterable
@@ -8,11 +9,25 @@ from typing import Any
 
 from benchmarks.compare import Row
 
+RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
 HEAD = """# Benchmarks
 
 Made by `{command}` in {minutes:.0f} minutes on: {where}. Other programs may have used the machine, so what is compared
 runs in turn, call by call, and every figure is a median over rounds: of the ratios, or of the times. Single precision;
 a dash stands for what was not measured.
+"""
+SERVICE = """## Service
+
+Made by `{command}` in {minutes:.0f} minutes on: {where}. Every server serves the same function, three periodic
+convolutions (3, 16, 16 and 3 features, 64 x 64 points), compiled by JAX, in one worker, with batches of at most 8 that
+wait no longer than 2 ms where that can be said; each in an environment of its own, set up as its documentation
+recommends. One closed loop sends the same request over and over on every connection, from the cores on which the server
+runs. A raw body is 49,152 bytes of float32 (MLServer's REST has no raw bodies: Base64 in JSON). Servers run in turn,
+medians over rounds. `share of ceiling` is against the function alone on full batches, measured before and after each
+server; `CPU` is the processor time of all processes of a server per request, the function's included, which other
+programs on the machine change least; `MB` is their memory together.
 """
 TEXTS = {
     "networks": """\
@@ -74,6 +89,17 @@ def page(results: dict[str, Any]) -> str:
         if rows := results[title]:
             parts += [f"## {title.capitalize()}\n", text, table(rows)]
     return "\n".join(parts)
+
+
+def write_page() -> None:
+    """Writes the page from whatever results there are."""
+    parts = [page(json.loads((RESULTS / "engine.json").read_text()))]
+    if (file := RESULTS / "service.json").exists():
+        results = json.loads(file.read_text())
+        where = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+        head = SERVICE.format(where=where, command=results["command"], minutes=results["minutes"])
+        parts += [head, table(results["rows"])]
+    PAGE.write_text("\n".join(parts))
 
 
 def table(rows: list[Row]) -> str:
