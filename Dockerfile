@@ -34,7 +34,8 @@ RUN groupadd --gid 10001 equifield \
     && useradd --uid 10001 --gid equifield --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin equifield \
     && install --directory --owner equifield --group equifield --mode 0700 /var/spool/equifield
 COPY models_store /models
-# 0.0.0.0 is every interface of the container, not of the host: what is published decides who reaches it.
+# 0.0.0.0 is every interface of the container, not of the host: what is published decides who reaches it. The service
+# starts there with keys (EQUIFIELD_KEYS), or with EQUIFIELD_OPEN=true, for whoever runs the image to say.
 ENV PATH=/opt/equifield/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 WIND = ROOT / "examples" / "wind_temperature.nc"
 MODEL = "wind-denoise-2d"
 NAMES = {"u": "U", "v": "V", "temperature": "T"}
+UNITS = {"T": "K"}  # the file says C, coulombs, and holds kelvins
 LEVEL = 500  # hPa
 READY = "Equifield is ready on "
 START_SECONDS = 90
@@ -102,12 +103,12 @@ def main() -> None:
         console.print(f"The service is ready on {url} after {time.perf_counter() - started:.0f} s.")
         with console.status(f"predicting from {WIND.name}"):
             sent = time.perf_counter()
-            prediction = client.predict(MODEL, WIND, map=NAMES)
+            prediction = client.predict(MODEL, WIND, map=NAMES, units=UNITS)
             seconds = time.perf_counter() - sent
         wind = xr.load_dataset(WIND, decode_times=False)
         summary(wind, prediction, seconds)
         with console.status("rotating and reflecting the input, and comparing"):
-            report = client.check_equivariance(MODEL, WIND, map=NAMES)
+            report = client.check_equivariance(MODEL, WIND, map=NAMES, units=UNITS)
         console.print(f"\nEquivariance on the same file, relative errors:\n{report}")
     prediction.to_netcdf("prediction.nc")
     picture(wind, prediction, report, Path("prediction.png"))

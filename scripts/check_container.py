@@ -28,7 +28,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 SAMPLE = REPOSITORY / "examples" / "wind_temperature.nc"
-PREDICT = ("wind-denoise-2d", "/tmp/in.nc", "-o", "/tmp/out.nc", "--map", "u:U,v:V,temperature:T")
+PREDICT = ("wind-denoise-2d", "/tmp/in.nc", "-o", "/tmp/out.nc", "--map", "u:U,v:V,temperature:T", "--units", "T:K")
 LENT = ("PIP_CERT", "PIP_DEFAULT_TIMEOUT", "http_proxy", "https_proxy", "no_proxy")
 
 
@@ -187,7 +187,7 @@ def start(root: Path, stage: Stage) -> None:
     drop += ["--bounding-set=-all", "--inh-caps=-all", "env", "--chdir", stage.workdir]
     inside = {
         "root": str(root),
-        "env": environment(stage),
+        "env": environment(stage) | {"EQUIFIELD_OPEN": "true"},
         "service": [*drop, *stage.command["ENTRYPOINT"], *stage.command["CMD"]],
         "health": [*drop, *stage.command["HEALTHCHECK"]],
         "sample": str(SAMPLE),

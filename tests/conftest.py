@@ -1,14 +1,47 @@
 """What all tests share: the real service with the shipped models."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.running import start
+from tests.service import packages
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
+CACHE = "EQUIFIELD_COMPILATION_CACHE"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets the services that one run starts share what they compile; the next run begins without it."""
+    if not hasattr(config, "workerinput"):
+        os.environ[CACHE] = tempfile.mkdtemp(prefix="equifield-tests-")
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"  # the processes that tests start compile most of the time
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Removes what this run compiled."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(CACHE), ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what tests measured, such as how long the service took to recover from a fault."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.location[2]}: {name}: {value}")
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one package, not to be changed."""
+    store = tmp_path_factory.mktemp("published")
+    packages.publish(store)
+    return store
 
 
 @pytest.fixture(scope="session")

@@ -46,6 +46,12 @@ def test_the_options_become_the_query(peer: "Peer", call: "Call", wind: xr.Datas
         "map": {"u": "u10", "v": "v10"},
         "axes": {"x": "lon"},
         "boundary": {"x": "periodic", "y": "zero"},
+        "units": {"t": "m s-1"},
+        "missing": "nearest",
+        "group": "/model",
+        "stagger": "center",
+        "dtype": "float64",
+        "compress": 4,
     }
     call(peer.url, lambda client: client.predict("m", wind, **options))
     assert peer.requests[0].query == {
@@ -53,17 +59,23 @@ def test_the_options_become_the_query(peer: "Peer", call: "Call", wind: xr.Datas
         "map": "u:u10,v:v10",
         "axes": "x:lon",
         "boundary": "x:periodic,y:zero",
+        "units": "t:m s-1",
+        "missing": "nearest",
+        "group": "/model",
+        "stagger": "center",
+        "dtype": "float64",
+        "compress": "4",
     }
 
 
 def test_the_options_of_the_check_become_the_query(peer: "Peer", call: "Call", report_json: dict[str, Any]) -> None:
     peer.answers(200, report_json)
-    report = call(peer.url, lambda client: client.check_equivariance("m", seed=0, grid=(64, 128)))
+    report = call(peer.url, lambda client: client.check_equivariance("m", seed=0, grid=(64, 128), units={"t": "K"}))
     assert report.passed
     (sent,) = peer.requests
     assert (sent.path, sent.query, sent.body) == (
         "/v1/models/m/equivariance",
-        {"seed": "0", "grid": "64,128"},
+        {"seed": "0", "grid": "64,128", "units": "t:K"},
         b"",
     )
 

@@ -35,6 +35,7 @@ def wind() -> xr.Dataset:
     """Real wind on a small, equally spaced grid with ascending axes."""
     data = xr.load_dataset(EXAMPLE, decode_times=False).isel(time=0, lev=slice(0, 2))
     data = data.isel(lat=slice(20, 36), lon=slice(0, 24)).rename(U="u", V="v", T="temperature")
+    data.temperature.attrs["units"] = "K"  # the file says C
     latitude = ("lat", np.linspace(-30, 30, 16), {"units": "degrees_north", "standard_name": "latitude"})
     longitude = ("lon", np.linspace(0, 92, 24), {"units": "degrees_east", "standard_name": "longitude"})
     return data.assign_coords(lat=latitude, lon=longitude).drop_encoding()
@@ -121,7 +122,7 @@ def test_the_answer_turns_with_the_file(http: httpx.Client, wind: xr.Dataset) ->
 
 
 def test_the_whole_example_is_answered_with_everything_around_the_fields(http: httpx.Client) -> None:
-    answer = predict(http, EXAMPLE.read_bytes(), map="u:U,v:V,temperature:T")
+    answer = predict(http, EXAMPLE.read_bytes(), map="u:U,v:V,temperature:T", units="T:K")
     with xr.open_dataset(EXAMPLE, decode_times=False) as sent:
         assert set(answer.data_vars) == set(FIELDS)
         assert answer.u.dims == sent.U.dims

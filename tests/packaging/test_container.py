@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from equifield_service.settings import Settings
+from equifield_service.workers.supervisor import SLOTS
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
@@ -120,6 +121,12 @@ def test_a_service_is_published_on_loopback_only(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[name]["ports"])
 
 
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_only_who_publishes_on_loopback_lets_everyone_in(name: str) -> None:
+    assert SERVICES[name]["environment"] == {"EQUIFIELD_OPEN": "true"}
+    assert "EQUIFIELD_OPEN=" not in DOCKERFILE.replace("with EQUIFIELD_OPEN=true, for whoever", "")
+
+
 def test_the_services_do_not_claim_the_same_port() -> None:
     ports = [port.split(":")[1] for service in SERVICES.values() for port in service["ports"]]
     assert len(ports) == len(set(ports))
@@ -137,7 +144,7 @@ def test_the_store_is_read_only_and_the_spool_is_a_volume(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SERVICES))
 def test_shared_memory_holds_the_arenas_of_every_process(name: str) -> None:
     settings = Settings(payload_processes=4)
-    arenas = 2 * (settings.payload_processes + 1) * settings.arena_bytes
+    arenas = 2 * (settings.payload_processes + SLOTS) * settings.arena_bytes
     size = int(SERVICES[name]["shm_size"].removesuffix("gb")) * 2**30
     assert size >= arenas
 

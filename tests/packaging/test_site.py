@@ -1,4 +1,4 @@
-"""The documentation: it builds strictly, reaches no other host, and names every code and setting there is."""
+"""The documentation: it builds strictly, reaches no other host, and names everything that is exported."""
 
 import importlib
 import re
@@ -7,10 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from equifield_service.domain.errors import DomainError, leaves
-from equifield_service.routes.problems import status_of
-from equifield_service.settings import Settings
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -38,28 +34,6 @@ def test_the_site_loads_nothing_from_other_hosts(site: Path) -> None:
         address for page in site.rglob("*.html") for address in LOADED.findall(canonical.sub("", page.read_text()))
     }
     assert loaded == set()
-
-
-def description_of(setting: str) -> str:
-    description = Settings.model_fields[setting].description
-    assert description is not None
-    return description
-
-
-@pytest.mark.parametrize("error", leaves(DomainError), ids=lambda error: error.code)
-def test_every_code_is_explained_with_its_status(error: type[DomainError]) -> None:
-    assert f"| `{error.code}` | {status_of(error)} | {error.title}" in (DOCS / "service.md").read_text()
-
-
-@pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_every_setting_is_explained_in_its_own_words(name: str) -> None:
-    row = re.compile(rf"^\| `EQUIFIELD_{name.upper()}` \| .+ \| {re.escape(description_of(name))} \|$", re.M)
-    assert row.search((DOCS / "service.md").read_text())
-
-
-def test_no_setting_is_explained_that_does_not_exist() -> None:
-    named = set(re.findall(r"^\| `EQUIFIELD_(\w+)` \|", (DOCS / "service.md").read_text(), re.MULTILINE))
-    assert named == {name.upper() for name in Settings.model_fields}
 
 
 @pytest.mark.parametrize("package", ["nn", "ops", "models", "operators", "planner", "train", "plot", "inference"])

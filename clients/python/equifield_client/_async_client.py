@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 import httpx
 import xarray as xr
@@ -12,6 +12,7 @@ from ._drivers import drive_async
 from ._flow import Retry
 from ._models import EquivarianceReport, ModelInfo
 from ._netcdf import Source
+from ._options import Options, Reading
 from ._transport import (
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
@@ -37,6 +38,7 @@ class AsyncClient:
         base_url: As for `Client`.
         timeout: As for `Client`.
         retries: As for `Client`.
+        key: As for `Client`.
         headers: As for `Client`.
         transport: An asynchronous `httpx` transport.
 
@@ -50,6 +52,7 @@ class AsyncClient:
         *,
         timeout: float = DEFAULT_TIMEOUT,
         retries: Retry | None = None,
+        key: str | None = None,
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -59,7 +62,7 @@ class AsyncClient:
             base_url=self._calls.policy.server,
             auth=credentials(url),
             timeout=timeout,
-            headers=default_headers(headers),
+            headers=default_headers(key, headers),
             transport=transport,
         )
 
@@ -80,11 +83,12 @@ class AsyncClient:
         map: Mapping[str, str] | None = None,
         axes: Mapping[str, str] | None = None,
         boundary: Mapping[str, str] | None = None,
+        **options: Unpack[Options],
     ) -> xr.Dataset:
         """`Client.predict`, awaited."""
         return await drive_async(
             self._http,
-            self._calls.predict(name, dataset, version=version, map=map, axes=axes, boundary=boundary),
+            self._calls.predict(name, dataset, version=version, map=map, axes=axes, boundary=boundary, **options),
         )
 
     async def predict_bytes(
@@ -96,11 +100,12 @@ class AsyncClient:
         map: Mapping[str, str] | None = None,
         axes: Mapping[str, str] | None = None,
         boundary: Mapping[str, str] | None = None,
+        **options: Unpack[Options],
     ) -> bytes:
         """`Client.predict_bytes`, awaited."""
         return await drive_async(
             self._http,
-            self._calls.predict_bytes(name, dataset, version=version, map=map, axes=axes, boundary=boundary),
+            self._calls.predict_bytes(name, dataset, version=version, map=map, axes=axes, boundary=boundary, **options),
         )
 
     async def check_equivariance(
@@ -114,12 +119,13 @@ class AsyncClient:
         map: Mapping[str, str] | None = None,
         axes: Mapping[str, str] | None = None,
         boundary: Mapping[str, str] | None = None,
+        **options: Unpack[Reading],
     ) -> EquivarianceReport:
         """`Client.check_equivariance`, awaited."""
         names: dict[str, Option] = {"map": map, "axes": axes, "boundary": boundary}
         return await drive_async(
             self._http,
-            self._calls.check_equivariance(name, dataset, version=version, seed=seed, grid=grid, **names),
+            self._calls.check_equivariance(name, dataset, version=version, seed=seed, grid=grid, **names, **options),
         )
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 import httpx
 import xarray as xr
@@ -12,6 +12,7 @@ from ._drivers import drive
 from ._flow import Retry
 from ._models import EquivarianceReport, ModelInfo
 from ._netcdf import Source
+from ._options import Options, Reading
 from ._transport import (
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
@@ -37,7 +38,8 @@ class Client:
         timeout: The seconds that one call may take, every try and pause included. The service is told, and
             drops work that would come too late.
         retries: When a call is tried again. `Retry(limit=0)` never tries again.
-        headers: Sent with every request, for a proxy that wants `Authorization`, say. Never shown or logged.
+        key: What opens the service, where it wants a key. Never shown or logged.
+        headers: Sent with every request, for a proxy that wants one of its own, say. Never shown or logged.
         transport: An `httpx` transport: the seam for tests, proxies and sockets.
 
     Raises:
@@ -50,6 +52,7 @@ class Client:
         *,
         timeout: float = DEFAULT_TIMEOUT,
         retries: Retry | None = None,
+        key: str | None = None,
         headers: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
@@ -59,7 +62,7 @@ class Client:
             base_url=self._calls.policy.server,
             auth=credentials(url),
             timeout=timeout,
-            headers=default_headers(headers),
+            headers=default_headers(key, headers),
             transport=transport,
         )
 
@@ -93,6 +96,7 @@ class Client:
         map: Mapping[str, str] | None = None,
         axes: Mapping[str, str] | None = None,
         boundary: Mapping[str, str] | None = None,
+        **options: Unpack[Options],
     ) -> xr.Dataset:
         """The model's output fields, on the coordinates of the input.
 
@@ -105,6 +109,7 @@ class Client:
             axes: Which dimension is which axis, as in `{"x": "lon", "y": "lat"}`.
             boundary: `"periodic"`, `"zero"`, `"reflect"`, `"replicate"` or `"mirror"` (a wall) for an axis, instead
                 of the model's default.
+            options: `units`, `missing`, `group`, `stagger`, `dtype`, `compress`: see `Options`.
 
         Raises:
             PayloadError: The input is at fault; the class says how, and `detail` what would be right.
@@ -114,7 +119,7 @@ class Client:
         """
         return drive(
             self._http,
-            self._calls.predict(name, dataset, version=version, map=map, axes=axes, boundary=boundary),
+            self._calls.predict(name, dataset, version=version, map=map, axes=axes, boundary=boundary, **options),
         )
 
     def predict_bytes(
@@ -126,11 +131,12 @@ class Client:
         map: Mapping[str, str] | None = None,
         axes: Mapping[str, str] | None = None,
         boundary: Mapping[str, str] | None = None,
+        **options: Unpack[Options],
     ) -> bytes:
         """Like `predict`, but returns the NetCDF file itself, to be stored as it came."""
         return drive(
             self._http,
-            self._calls.predict_bytes(name, dataset, version=version, map=map, axes=axes, boundary=boundary),
+            self._calls.predict_bytes(name, dataset, version=version, map=map, axes=axes, boundary=boundary, **options),
         )
 
     def check_equivariance(
@@ -144,6 +150,7 @@ class Client:
         map: Mapping[str, str] | None = None,
         axes: Mapping[str, str] | None = None,
         boundary: Mapping[str, str] | None = None,
+        **options: Unpack[Reading],
     ) -> EquivarianceReport:
         """Measures how exactly the model's answer rotates when its input does, element by element.
 
@@ -156,6 +163,7 @@ class Client:
             map: As for `predict`.
             axes: As for `predict`.
             boundary: As for `predict`.
+            options: `units`, `missing`, `group`, `stagger`: see `Reading`.
 
         Raises:
             EquifieldError: The call failed. A failed check is no error: see `EquivarianceReport.passed`.
@@ -164,7 +172,7 @@ class Client:
         names: dict[str, Option] = {"map": map, "axes": axes, "boundary": boundary}
         return drive(
             self._http,
-            self._calls.check_equivariance(name, dataset, version=version, seed=seed, grid=grid, **names),
+            self._calls.check_equivariance(name, dataset, version=version, seed=seed, grid=grid, **names, **options),
         )
 
     def close(self) -> None:

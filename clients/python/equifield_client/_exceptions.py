@@ -10,10 +10,13 @@
         │   ├── PayloadTooLarge, InflatedTooLarge
         │   ├── VariableMissing, VariableAmbiguous, VariableUnusable
         │   ├── AxisMissing, AxisAmbiguous, StaggeredGrid, SpacingNotUniform, GridUnsupported
-        │   └── EmptyDimension, MissingValues, InfiniteValues, SchemaMismatch
+        │   ├── EmptyDimension, MissingValues, InfiniteValues, SchemaMismatch
+        │   ├── UnitsMismatch, GroupMissing, DigestMismatch
+        │   └── InvalidTensors
         ├── InvalidQuery, NotAcceptable
         ├── UnknownModel, UnknownVersion, ModelUnavailable
         ├── QueueFull, DeadlineExceeded
+        ├── KeyRefused, ScopeMissing, RateLimited, BodyTooSlow
         └── WorkerFailed, PayloadProcessFailed
 
 Wrong arguments are Python's own `ValueError` and `TypeError`, and a file that cannot be opened is `OSError`.
@@ -204,10 +207,34 @@ class InfiniteValues(PayloadError):
     code = "infinite_values"
 
 
+class UnitsMismatch(PayloadError):
+    """The units of a field cannot be converted to the model's."""
+
+    code = "units_mismatch"
+
+
+class GroupMissing(PayloadError):
+    """The file has no such group."""
+
+    code = "group_missing"
+
+
+class DigestMismatch(PayloadError):
+    """The body is not what its Content-Digest says."""
+
+    code = "digest_mismatch"
+
+
 class SchemaMismatch(PayloadError):
     """The file's tensor attributes contradict the model."""
 
     code = "schema_mismatch"
+
+
+class InvalidTensors(PayloadError):
+    """The tensors are not those that the model takes."""
+
+    code = "invalid_tensors"
 
 
 class InvalidQuery(APIStatusError):
@@ -262,6 +289,30 @@ class PayloadProcessFailed(APIStatusError):
     """The service could not read or write the file, for reasons of its own."""
 
     code = "payload_process_failed"
+
+
+class KeyRefused(APIStatusError):
+    """The request has no key, or one that the service does not know."""
+
+    code = "key_refused"
+
+
+class ScopeMissing(APIStatusError):
+    """The key is known, but does not open this call."""
+
+    code = "scope_missing"
+
+
+class RateLimited(APIStatusError):
+    """The key has used up its rate, and had through every try."""
+
+    code = "rate_limited"
+
+
+class BodyTooSlow(APIStatusError):
+    """The body reached the service too slowly."""
+
+    code = "body_too_slow"
 
 
 BY_CODE: Mapping[str, type[APIStatusError]] = {

@@ -55,9 +55,10 @@ def policy_for(url: httpx.URL, timeout: float, retry: Retry) -> Policy:
     return Policy(without_secrets(url), float(timeout), retry)
 
 
-def default_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """The headers of every request: who asks, and what the user adds."""
-    return {"User-Agent": f"equifield-client/{version()}", **(headers or {})}
+def default_headers(key: str | None, headers: Mapping[str, str] | None) -> dict[str, str]:
+    """The headers of every request: who asks, with which key, and what the user adds."""
+    authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
+    return {"User-Agent": f"equifield-client/{version()}", **authorization, **(headers or {})}
 
 
 def version() -> str:

@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ._client import Client
 from ._console import MEANINGS, ExitCode, progress, reporting
 from ._flow import Retry
+from ._options import Reading
 from ._plugins import add_plugins
 from ._summary import model_lines, prediction, prediction_lines
 from ._text import table
@@ -28,6 +29,12 @@ Version = Annotated[str | None, typer.Option(help="The model's version.", show_d
 Map = Annotated[str | None, typer.Option("--map", metavar="u:u10,v:v10", help="Which variable holds what.")]
 Axes = Annotated[str | None, typer.Option(metavar="x:lon,y:lat", help="Which dimension is which axis.")]
 Boundary = Annotated[str | None, typer.Option(metavar="x:periodic,y:mirror", help="Overrides the model's.")]
+Units = Annotated[str | None, typer.Option(metavar="T:K", help="What units a variable really has.")]
+Missing = Annotated[Literal["zero", "nearest"] | None, typer.Option(help="What fills missing values.")]
+Group = Annotated[str | None, typer.Option(metavar="/model", help="The NetCDF-4 group to read.")]
+Stagger = Annotated[Literal["center"] | None, typer.Option(help="Averages components on cell faces.")]
+Dtype = Annotated[Literal["float32", "float64"] | None, typer.Option(help="Type of the prediction.")]
+Compress = Annotated[int | None, typer.Option(min=0, max=9, help="Level of zlib compression.")]
 Grid = Annotated[str | None, typer.Option(metavar="64,128", help="Size of the random fields, without IN.nc.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the random fields, without IN.nc.")]
 Source = Annotated[Path, typer.Argument(metavar="IN.nc", exists=True, dir_okay=False, help="The fields.")]
@@ -45,17 +52,33 @@ def predict(
     map: Map = None,
     axes: Axes = None,
     boundary: Boundary = None,
+    units: Units = None,
+    missing: Missing = None,
+    group: Group = None,
+    stagger: Stagger = None,
+    dtype: Dtype = None,
+    compress: Compress = None,
     url: Url = DEFAULT_URL,
     timeout: Timeout = DEFAULT_TIMEOUT,
     retries: Retries = Retry.limit,
     as_json: Json = False,
 ) -> None:
     """Predict from a NetCDF file, into a NetCDF file."""
-    names = {"map": pairs("map", map), "axes": pairs("axes", axes), "boundary": pairs("boundary", boundary)}
+    reading: Reading = {"units": pairs("units", units), "missing": missing, "group": group, "stagger": stagger}
     with reporting(as_json), connect(url, timeout, retries) as client:
         check_output(source, output)
         with progress(f"{model} on {source.name}"):
-            content = client.predict_bytes(model, source, version=version, **names)
+            content = client.predict_bytes(
+                model,
+                source,
+                version=version,
+                map=pairs("map", map),
+                axes=pairs("axes", axes),
+                boundary=pairs("boundary", boundary),
+                dtype=dtype,
+                compress=compress,
+                **reading,
+            )
         variables = prediction(content)
         write(output, content)
     if as_json:
@@ -73,19 +96,33 @@ def check(
     map: Map = None,
     axes: Axes = None,
     boundary: Boundary = None,
+    units: Units = None,
+    missing: Missing = None,
+    group: Group = None,
+    stagger: Stagger = None,
     url: Url = DEFAULT_URL,
     timeout: Timeout = DEFAULT_TIMEOUT,
     retries: Retries = Retry.limit,
     as_json: Json = False,
 ) -> None:
     """Measure how exactly a model's answer rotates when its input does."""
-    names = {"map": pairs("map", map), "axes": pairs("axes", axes), "boundary": pairs("boundary", boundary)}
+    reading: Reading = {"units": pairs("units", units), "missing": missing, "group": group, "stagger": stagger}
     with (
         reporting(as_json),
         connect(url, timeout, retries) as client,
         progress(f"{model}: every element of its group"),
     ):
-        report = client.check_equivariance(model, source, version=version, seed=seed, grid=sides(grid), **names)
+        report = client.check_equivariance(
+            model,
+            source,
+            version=version,
+            seed=seed,
+            grid=sides(grid),
+            map=pairs("map", map),
+            axes=pairs("axes", axes),
+            boundary=pairs("boundary", boundary),
+            **reading,
+        )
     if as_json:
         show_json(dataclasses.asdict(report))
     else:
@@ -133,8 +170,8 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
 
 
 def connect(url: str, timeout: float, retries: int) -> Client:
-    """A client for one command."""
-    return Client(url, timeout=timeout, retries=Retry(limit=retries))
+    """A client for one command. Its key comes from the environment: others can read a command line."""
+    return Client(url, timeout=timeout, retries=Retry(limit=retries), key=os.environ.get("EQUIFIELD_KEY"))
 
 
 def pairs(option: str, text: str | None) -> dict[str, str] | None:

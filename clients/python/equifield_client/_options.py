@@ -1,0 +1,37 @@
+"""What a call may say about its file and its answer, beside the names of variables, dimensions and boundaries."""
+
+from collections.abc import Mapping
+from typing import Literal, TypedDict
+
+
+class Reading(TypedDict, total=False):
+    """How the service is to read the file.
+
+    Attributes:
+        units: Which units a variable really has, where its attribute is wrong, as in `{"T": "K"}`.
+        missing: What takes the place of missing values; the answer is missing at the same places. Without it they
+            are refused.
+        group: The group of a NetCDF-4 file whose variables are read, as in `"/model"`; else the root group.
+        stagger: `"center"` averages components on cell faces to the centres. Without it they are refused.
+    """
+
+    units: Mapping[str, str] | None
+    missing: Literal["zero", "nearest"] | None
+    group: str | None
+    stagger: Literal["center"] | None
+
+
+class Options(Reading, total=False):
+    """`Reading`, and how the service is to write its answer.
+
+    Attributes:
+        dtype: The type of the predicted fields; float32 without it.
+        compress: The level of their zlib compression, 1 to 9, which makes the answer NetCDF-4.
+        precision: Of matrix products and convolutions in the model; float32 without it.
+        symmetrize: Whether to average the prediction over the model's group, at as many times the cost.
+    """
+
+    dtype: Literal["float32", "float64"] | None
+    compress: int | None
+    precision: Literal["float32", "tf32", "bfloat16"] | None
+    symmetrize: bool | None
