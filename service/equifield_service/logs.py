@@ -11,6 +11,9 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 Format = Literal["auto", "json", "console"]
 
+CHATTY = ("absl", "jax", "orbax")
+"""Loggers that tell of every step they take; their warnings are kept."""
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being served, for every line that is logged meanwhile."""
 
@@ -52,6 +55,8 @@ def configure_logging(form: Format, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     _access = structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),

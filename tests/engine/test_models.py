@@ -150,6 +150,7 @@ def test_a_network_commutes_on_bounded_grids(architecture: Any, getkey: Keys) ->
     assert errors(small(architecture, B2, getkey()), image, flips(2)).max() <= 1e-5
 
 
+@pytest.mark.soak
 def test_boundaries_turn_with_the_image(getkey: Keys) -> None:
     image = random_image(FIELDS, ("periodic", "mirror"), (8, 4), batch=(1,), key=getkey())
     assert errors(small(ResNet, B2, getkey()), image, B2).max() <= 1e-5
@@ -233,6 +234,7 @@ def test_a_network_keeps_the_precision(architecture: Any, dtype: str, getkey: Ke
     assert (output.shape, output.dtype) == (shape.shape, shape.dtype)
 
 
+@pytest.mark.soak
 def test_gradients_are_finite_on_random_zero_and_uniform_fields(getkey: Keys) -> None:
     network = small(ResNet, B2, getkey())
     image = kinds(random_image(FIELDS, TORUS, (8, 8), key=getkey()), B2)
@@ -324,6 +326,7 @@ def test_a_climate_network_commutes_with_the_flips_of_the_globe(dtype: str, getk
     assert (plain[~turns_longitude] <= TOLERANCE[dtype]).all()
 
 
+@pytest.mark.soak
 def test_eastward_wind_is_a_pseudoscalar_of_longitude_and_northward_wind_a_scalar(getkey: Keys) -> None:
     assert zonal_type(FieldType({vector: 2}), 5) == FieldType({scalar: 10, pseudoscalar: 10})
     assert zonal_type(FieldType({scalar: 2}), 5) == FieldType({scalar: 10})
@@ -348,6 +351,7 @@ class Coarse(AbstractNetwork):
         return Upsample(4)(MaxNormPool(4)(image))
 
 
+@pytest.mark.soak
 def test_any_grid_extends_what_a_reflection_allows(getkey: Keys) -> None:
     network = AnyGrid(Coarse())
     image = random_image(FIELDS, ("mirror", "mirror"), (6, 10), batch=(1,), key=getkey())

@@ -57,7 +57,7 @@ def disagreement(network: Any, larger: Any, fields: FieldType, axes: int, key: P
 
 @pytest.mark.parametrize(
     "kind, axes",
-    [(DilatedResNet, 1), (ResNet, 2)],
+    [pytest.param(DilatedResNet, 1, marks=pytest.mark.soak), (ResNet, 2)],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_with_its_weights_a_larger_network_gives_the_same(kind: Any, axes: int, getkey: Keys) -> None:

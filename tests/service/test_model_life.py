@@ -79,7 +79,8 @@ def test_versions_come_fail_and_go_while_every_request_is_answered(
 
     shutil.rmtree(store / "tiny" / "2")
     until(lambda: version(http) == "tiny/1")
-    assert http.post(PREDICT, params={"version": "2"}, content=BODY).json()["code"] == "unknown_version"
+    gone = {"version": "2"}
+    until(lambda: http.post(PREDICT, params=gone, content=BODY).json()["code"] == "unknown_version")
 
     assert http.post("/v2/repository/models/tiny/unload", json={}).status_code == 200
     refused = http.post(PREDICT, content=BODY)

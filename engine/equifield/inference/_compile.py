@@ -44,8 +44,14 @@ class CompiledModel:
         batches: Iterable[int],
         boundary: tuple[Boundary, ...],
         precision: Precision = "float32",
+        cut: bool = True,
     ):
-        """Compiles nothing yet, but asks the model about every grid. As `compile_model`."""
+        """Compiles nothing yet, but asks the model about every grid.
+
+        As `compile_model`; without `cut` a CPU takes whole batches too: what is best for folded networks need not be
+        for other programs.
+        """
+        self._cut = cut
         self.grids, self.batches = tuple(map(tuple, grids)), tuple(sorted(set(batches)))
         if not self.grids or not self.batches or self.batches[0] < 1:
             raise ValueError(
@@ -75,7 +81,9 @@ class CompiledModel:
         On a CPU no more samples than have `PIXELS` pixels together, or one: more at once do not fit into its caches,
         take no less time and more memory.
         """
-        most = max(1, PIXELS // math.prod(grid)) if jax.default_backend() == "cpu" else max(self.batches)
+        most = max(self.batches)
+        if self._cut and jax.default_backend() == "cpu":
+            most = max(1, PIXELS // math.prod(grid))
         return sorted({min(batch, most) for batch in self.batches})
 
     def compile_for(self, grid: Grid, samples: int) -> None:

@@ -7,6 +7,7 @@ from ._field_model import FieldModel as FieldModel
 from ._field_model import field_type_of as field_type_of
 from ._load import Package as Package
 from ._load import load_package as load_package
+from ._programs import ExportedNetwork as ExportedNetwork
 from ._verify import verify_package as verify_package
 from ._write import write_package as write_package
 from .manifest import Architecture as Architecture
@@ -19,6 +20,7 @@ from .manifest import Provenance as Provenance
 __all__ = [
     "Architecture",
     "Component",
+    "ExportedNetwork",
     "FieldModel",
     "FieldSpec",
     "GridSpec",

@@ -18,7 +18,7 @@ from equifield.groups import group_named
 from equifield.inference import CompiledModel, fold, merge
 from equifield.multi_image import MultiImage, random_image
 from equifield.nn import GroupAverage
-from equifield.package import field_type_of, load_package
+from equifield.package import ExportedNetwork, field_type_of, load_package
 from equifield.package.manifest import packed_fields
 from equifield.symmetry import EquivarianceReport, equivariance_report
 
@@ -46,10 +46,13 @@ class LoadedModel:
         loaded = load_package(package)
         self.manifest, self.certificate = loaded.manifest, loaded.certificate
         self._model = loaded.model
+        self._cut = not isinstance(loaded.model.network, ExportedNetwork)
         self._in_type = field_type_of(self.manifest.inputs)
         self._out_type = field_type_of(self.manifest.outputs)
-        grid = self.manifest.grid
-        self._folded = fold(merge(self._model, self._random(grid.default, grid.boundary, seed=0)))
+        grid, fields = self.manifest.grid, (*self.manifest.inputs, *self.manifest.outputs)
+        plain = all((field.mean, field.scale) == (0.0, 1.0) for field in fields)  # nothing to normalise
+        served = self._model.network if plain else self._model
+        self._folded = fold(merge(served, self._random(grid.default, grid.boundary, seed=0)))
         self._max_batch, self._max_grids = max_batch, max(max_grids, len(grid.warm))
         self._compiled: OrderedDict[Case, CompiledModel] = OrderedDict()
         self._keeping = threading.Lock()
@@ -167,6 +170,7 @@ class LoadedModel:
                 batches=buckets(self._max_batch),
                 boundary=case.boundary,
                 precision=case.precision,
+                cut=self._cut,
             )
         except ValueError as error:
             raise GridUnsupported(str(error)) from error

@@ -158,16 +158,29 @@ def test_neighbours_of_a_killed_process_are_unharmed(runner: asyncio.Runner, dec
     run(runner, test, processes=2)
 
 
-def test_a_file_that_never_ends_is_refused_and_its_process_replaced(runner: asyncio.Runner, decode: Any) -> None:
+def test_a_file_that_keeps_two_processes_too_long_is_refused_and_they_are_replaced(
+    runner: asyncio.Runner, decode: Any
+) -> None:
     async def test(pool: PayloadPool) -> None:
         async with stopped(pool) as pids:
-            with pytest.raises(MalformedFile, match=r"kept them for more than 0\.2 s"):
+            with pytest.raises(MalformedFile, match=r"kept them for more than 0\.5 s"):
                 await decode(pool)
         await decode(pool)
+        assert set(pool.pids).isdisjoint(pids)
+
+    run(runner, test, timeout=0.5, processes=2)
+
+
+def test_a_process_that_hangs_is_replaced_and_the_file_it_had_is_read_by_another(
+    runner: asyncio.Runner, decode: Any
+) -> None:
+    async def test(pool: PayloadPool) -> None:
+        async with stopped(pool) as pids:
+            await decode(pool)
         assert pool.pids != pids
         assert pool.alive == 1
 
-    run(runner, test, timeout=0.2)
+    run(runner, test, timeout=0.5)
 
 
 def test_a_request_whose_time_is_over_is_told_so(runner: asyncio.Runner, decode: Any) -> None:
