@@ -131,6 +131,7 @@ def test_a_folded_layer_takes_no_samples_at_all_as_the_layer_does(form: Any, get
     assert run(form(layer), image).array.shape == run(layer, image).array.shape == (0, 4, 4, 4)
 
 
+@pytest.mark.soak
 def test_blocks_are_equal_under_vmap_and_have_gradients(getkey: Keys) -> None:
     fields = FieldType.parse("24x scalar + 24x vector")
     folded = fold(Conv(B2, fields, fields, key=getkey()), BasisFirstConv)
@@ -147,6 +148,7 @@ def test_few_filters_make_the_basis_first_form_cheaper(getkey: Keys) -> None:
     assert forms == [BasisFirstConv, DenseConv], "regular fields have as many filters as a kernel has entries"
 
 
+@pytest.mark.soak
 def test_tuning_takes_what_is_faster_for_every_layer(getkey: Keys) -> None:
     network = UNet(B2, FIELDS, FIELDS, hidden=FIELDS, num_downsamples=1, num_convs=1, key=getkey())
     image = random_image(FIELDS, TORUS, (8, 8), key=getkey())

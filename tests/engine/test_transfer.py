@@ -77,6 +77,7 @@ def test_a_transposed_kernel_agrees_on_every_pixel_between(getkey: Keys) -> None
         assert disagreement(network, transfer_weights(network, fresh), SCALARS, 1, getkey()) <= 1e-12
 
 
+@pytest.mark.soak
 def test_where_no_kernel_agrees_it_is_refused_or_the_nearest_taken(getkey: Keys) -> None:
     """Between two pixels a gradient by a kernel of two has no value without a component along the new axis."""
     with jax.enable_x64(True):

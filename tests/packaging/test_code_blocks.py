@@ -12,6 +12,10 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md"))]
+OF_THE_ENGINE = [
+    f"docs/{name}.md" for name in ("engine", "ginjax", "operators", "package", "pictures", "planner", "rollout")
+]
+"""Pages that train and compile networks: long runs, which only a change of the engine can break."""
 DEFAULT_URL = "http://127.0.0.1:8000"
 BLOCK = re.compile(
     r"^(?:<!-- not run: (?P<reason>[^\n]+?) -->\n\n?)?^(?P<indent> *)```(?P<language>python|bash)\b[^\n]*\n"
@@ -54,7 +58,9 @@ def script(page: str, url: str) -> str:
     return "\n".join(parts)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.soak] if page in OF_THE_ENGINE else []) for page in PAGES]
+)
 def test_the_code_blocks_of_a_page_run(page: str, service_url: str, tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     shutil.copytree(REPOSITORY / "models_store", tmp_path / "models_store")

@@ -86,7 +86,7 @@ class Checker:
                 attributes=attributes(manifest, entry) | {"title": title},
                 timeout=ask.remaining(),
             )
-        return Prediction(file, options.kind, manifest.name, manifest.version)
+        return Prediction(file, options.kind, manifest.name, manifest.version, len(measured.residual))
 
     async def _decode(self, manifest: Manifest, ask: Ask, body: bytes, guest: Guest) -> Decoded:
         decoded = await decode(self._pool, self._metrics, body, manifest, ask)

@@ -48,6 +48,7 @@ class Prediction:
     kind: Kind
     model: str
     version: str
+    samples: int
 
 
 class Predictor:
@@ -97,7 +98,7 @@ class Predictor:
                 attributes=attributes(manifest, entry),
                 timeout=ask.remaining(),
             )
-        return Prediction(answer, options.kind, manifest.name, manifest.version)
+        return Prediction(answer, options.kind, manifest.name, manifest.version, len(prediction))
 
 
 def write_options(form: Form, sent: Kind) -> WriteOptions:

@@ -72,6 +72,7 @@ def router(parts: Parts) -> APIRouter:
             work = parts.predictor.predict(ask, body, form=form, guest=guest)
             del body  # the work holds it for as long as it needs it
             prediction = await while_wanted(request, work)
+        request.state.samples = prediction.samples
         return Response(
             prediction.body,
             media_type=MEDIA_TYPE[prediction.kind],

@@ -76,6 +76,7 @@ class Infer:
             request.scope["state"]["samples"] = len(packed)
             del inputs
             guest.hold(packed.nbytes)
+            request.state.samples = len(packed)
             work = self._infer(tensors, question, packed, deadline)
             del packed
             answer, json_size = await while_wanted(request, work)
