@@ -71,7 +71,8 @@ def main() -> None:
     settings |= {"EQUIFIELD_PAYLOAD_PROCESSES": "1", "EQUIFIELD_REQUEST_TIMEOUT_S": "600"}
     command = [sys.executable, "-m", "equifield_service", "serve", "--port", "0", "--store", str(options.store)]
     with subprocess.Popen(["env", *map("=".join, settings.items()), *command], stdout=subprocess.PIPE) as service:
-        assert service.stdout is not None
+        if service.stdout is None:
+            raise RuntimeError("stdout is piped")
         url = service.stdout.readline().decode().strip().removeprefix(READY)
         try:
             with httpx.Client(base_url=url, timeout=600) as http:
