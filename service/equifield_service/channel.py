@@ -60,7 +60,6 @@ class Child:
         self._free: asyncio.Queue[int] = asyncio.Queue()
         self._numbers = itertools.count()
         self._calls: dict[int, _Call] = {}
-        self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
         self._gone: ChildDied | None = None
@@ -95,12 +94,12 @@ class Child:
                 await _finish(asyncio.to_thread(_start, process))
                 theirs.close()
                 ours.setblocking(False)
-                child._reader, child._writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT)
+                reader, child._writer = await asyncio.open_unix_connection(sock=ours, limit=LINE_LIMIT)
             except (EOFError, OSError) as error:
                 raise ChildDied(f"{name} cannot be started: {error}") from error
             async with child._within(timeout):
-                child.ready = await child._receive(child._reader)
-            child._listening = asyncio.create_task(child._listen(child._reader), name=f"channel of {name}")
+                child.ready = await child._receive(reader)
+            child._listening = asyncio.create_task(child._listen(reader), name=f"channel of {name}")
             for slot in range(slots):
                 child._free.put_nowait(slot)
             undo.pop_all()

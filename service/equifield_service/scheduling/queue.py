@@ -46,7 +46,8 @@ class Queue:
 
     def clear(self) -> list[Samples]:
         """Takes out everything."""
-        return [work for key in self._keys() for work in self.remove(key)]
+        keys = dict.fromkeys(key for lines in self._lines.values() for key in lines)
+        return [work for key in keys for work in self.remove(key)]
 
     def take(self, now: float, *, full: bool) -> Batch | None:
         """The next batch; None when there is none, or none of them is full when one has to be.
@@ -103,6 +104,3 @@ class Queue:
 
     def _line(self, work: Samples) -> Line:
         return self._lines[work.priority].setdefault(work.key, Line())
-
-    def _keys(self) -> list[BatchKey]:
-        return list({key: None for lines in self._lines.values() for key in lines})

@@ -151,9 +151,13 @@ class Supervisor:
         self._begun.add(task)
         task.add_done_callback(self._is_over)
         reply, answer = await asyncio.shield(task)
+        self._note(reply)
+        return reply, answer
+
+    def _note(self, reply: Message) -> None:
+        """What the worker holds now."""
         self._metrics.programs.set(reply["programs"])
         self._metrics.device_bytes.set(reply["device_bytes"])
-        return reply, answer
 
     def _is_over(self, task: "asyncio.Task[Reply]") -> None:
         self._begun.discard(task)
@@ -208,6 +212,7 @@ class Supervisor:
             self._up.set()
             for package, reply in loaded.items():
                 if reply is not None:
+                    self._note(reply)
                     self._welcome(package, reply)
             await child.ended()
         finally:
@@ -252,8 +257,6 @@ class Supervisor:
     def _welcome(self, package: PackageRef, reply: Message) -> None:
         logger.info("%s is loaded, warm and checked, after %.1f s", package, reply["seconds"])
         self._metrics.equivariance_error.labels(str(package)).set(reply["report"]["worst"]["error"])
-        self._metrics.programs.set(reply["programs"])
-        self._metrics.device_bytes.set(reply["device_bytes"])
         self._listener.loaded(package, reply)
 
     def _give_up(self, package: PackageRef, reason: str) -> None:

@@ -193,3 +193,10 @@ def wind() -> xr.Dataset:
         },
         attrs={"title": "A test", "history": "made", "Conventions": "CF-1.8"},
     )
+
+
+@pytest.fixture(scope="module")
+def stress(models: Any) -> Any:
+    """An order-2 tensor in the plane."""
+    parts = tuple(Component(axes=(a, b), variable=f"s{a}{b}") for a in "xy" for b in "xy")
+    return models.of(FieldSpec(name="stress", order=2, components=parts))

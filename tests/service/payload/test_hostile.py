@@ -2,17 +2,14 @@
 
 import asyncio
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
 import xarray as xr
 
-from equifield.package.manifest import Component, FieldSpec
 from equifield_service.domain.errors import (
     DomainError,
     EmptyBody,
@@ -23,6 +20,7 @@ from equifield_service.domain.errors import (
     UnsafeFile,
 )
 from equifield_service.payload import Limits, PayloadPool, ReadOptions
+from tests.hostile.traps import laid
 
 CORPUS = Path(__file__).parents[4] / "shared" / "data" / "hostile"
 INDEX = json.loads((CORPUS / "index.json").read_text()) if CORPUS.is_dir() else {}
@@ -70,13 +68,8 @@ pytestmark = pytest.mark.skipif(not INDEX, reason=f"{CORPUS} is not there")
 
 @pytest.fixture(scope="module")
 def traps() -> Iterator[None]:
-    """What files of the corpus point at: a pipe that never answers, and another file of this machine."""
-    os.mkfifo(FIFO)
-    with h5py.File(SECRET, "w") as file:
-        file["secret"] = [1234.5]
-    yield
-    FIFO.unlink()
-    SECRET.unlink()
+    with laid(FIFO, SECRET):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +79,6 @@ def hostile_pool(runner: asyncio.Runner, traps: None) -> Iterator[PayloadPool]:
     yield pool
     assert pool.alive >= 1
     runner.run(pool.close())
-
-
-@pytest.fixture(scope="module")
-def stress(models: Any) -> Any:
-    """An order-2 tensor in the plane."""
-    parts = tuple(Component(axes=(a, b), variable=f"s{a}{b}") for a in "xy" for b in "xy")
-    return models.of(FieldSpec(name="stress", order=2, components=parts))
 
 
 @pytest.mark.parametrize("name", INDEX)

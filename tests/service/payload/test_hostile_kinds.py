@@ -2,25 +2,23 @@
 
 import asyncio
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import psutil  # type: ignore[import-untyped]
 import pytest
 import xarray as xr
 
-from equifield.package.manifest import Component, FieldSpec
 from equifield_service.domain.errors import DomainError
 from equifield_service.payload import Limits, PayloadPool, ReadOptions
 from equifield_service.routes.problems import status_of
 from tests.hostile.hdf5 import FIFO, SECRET
 from tests.hostile.kinds import KINDS
 from tests.hostile.make import MODULES
+from tests.hostile.traps import laid
 
 assert MODULES, "importing them fills the list"
 
@@ -34,13 +32,8 @@ MOST_MEMORY = 1536 * MIB
 
 @pytest.fixture(scope="module")
 def traps() -> Iterator[None]:
-    """What files point at: a pipe that never answers, and another file of this machine."""
-    os.mkfifo(FIFO)
-    with h5py.File(SECRET, "w") as file:
-        file["secret"] = [1234.5]
-    yield
-    Path(FIFO).unlink()
-    Path(SECRET).unlink()
+    with laid(Path(FIFO), Path(SECRET)):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +44,6 @@ def hostile_pool(runner: asyncio.Runner, traps: None) -> Iterator[PayloadPool]:
     yield pool
     assert pool.alive >= 1
     runner.run(pool.close())
-
-
-@pytest.fixture(scope="module")
-def stress(models: Any) -> Any:
-    """An order-2 tensor in the plane."""
-    parts = tuple(Component(axes=(a, b), variable=f"s{a}{b}") for a in "xy" for b in "xy")
-    return models.of(FieldSpec(name="stress", order=2, components=parts))
 
 
 class Memory:
