@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import mmap
 import os
 import secrets
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ Message = dict[str, Any]
 Arrays = Sequence[npt.NDArray[Any]]
 
 ALIGNMENT = 64
+LARGE = 16 * 2**20
 SHARED_MEMORY = "/dev/shm"
 DTYPES = {np.dtype(code).str: np.dtype(code) for code in "?bhilBHILefd"}  # no objects, and none of no bytes
 
@@ -47,6 +49,26 @@ def free(arena: SharedMemory) -> None:
     with contextlib.suppress(FileNotFoundError):
         arena.unlink()
     arena.close()
+
+
+def release(arena: SharedMemory, used: int) -> None:
+    """Gives the memory of a large message back to the system; small ones are faster in memory that is there."""
+    mapped, remove = getattr(arena.buf, "obj", None), getattr(mmap, "MADV_REMOVE", None)
+    if used > LARGE and remove is not None and isinstance(mapped, mmap.mmap):
+        mapped.madvise(remove)
+
+
+def first_array(arena: SharedMemory, shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array where `write_arrays` places the first one, which then has nothing to copy.
+
+    Raises:
+        ArenaFull: It does not fit.
+    """
+    place = {"dtype": np.dtype(dtype).str, "shape": shape, "offset": 0}
+    try:
+        return view_arrays(arena, [place])[0]
+    except ValueError as error:
+        raise ArenaFull(str(error)) from None
 
 
 def write_arrays(arena: SharedMemory, arrays: Arrays) -> list[Message]:

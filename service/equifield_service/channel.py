@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy.typing as npt
 
-from .arenas import Arrays, Message, free, new_arena, view_arrays, write_arrays
+from .arenas import Arrays, Message, free, new_arena, release, view_arrays, write_arrays
 from .domain.errors import DomainError
 from .endpoint import Endpoint, Slot
 
@@ -47,6 +47,7 @@ class ChildTimeout(Exception):
 
 class _Call(NamedTuple):
     slot: int
+    nbytes: int
     answer: asyncio.Future[Reply]
 
 
@@ -129,7 +130,7 @@ class Child:
             self._free.put_nowait(slot)
             raise
         number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
-        self._calls[number] = _Call(slot, answer)
+        self._calls[number] = _Call(slot, sum(array.nbytes for array in arrays), answer)
         request = {"id": number, "slot": slot, "message": message, "arrays": places}
         self._writer.write(json.dumps(request).encode() + b"\n")
         with contextlib.suppress(ConnectionError):  # whoever listens will say why
@@ -149,8 +150,10 @@ class Child:
             call = self._calls.pop(reply["id"])
         except (KeyError, TypeError) as error:
             raise ChildDied(f"{self.process.name} broke the protocol: it answered what nobody asked") from error
+        slot = self._slots[call.slot]
+        release(slot.inbox, call.nbytes)
         try:
-            outcome = self._understand(reply, self._slots[call.slot])
+            outcome = self._understand(reply, slot)
         except ChildDied as error:
             _give(call.answer, error)
             raise
@@ -161,10 +164,12 @@ class Child:
         try:
             if "error" in reply:
                 return DomainError.from_dict(reply["error"])
-            views = view_arrays(slot.outbox, reply["arrays"])
-            return dict(reply["message"]), [view.copy() for view in views]
+            message, views = dict(reply["message"]), view_arrays(slot.outbox, reply["arrays"])
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ChildDied(f"{self.process.name} broke the protocol: {error}") from error
+        arrays = [view.copy() for view in views]
+        release(slot.outbox, sum(array.nbytes for array in arrays))
+        return message, arrays
 
     def _end(self, error: ChildDied) -> None:
         """Whoever waits for an answer, or for a slot, hears of it."""

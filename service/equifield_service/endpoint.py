@@ -55,8 +55,9 @@ def serve(endpoint: Endpoint, handle: Handler, ready: Message) -> None:
         for line in stream:
             request = json.loads(line)
             slot = endpoint.slots[request["slot"]]
-            future = _begin(handle, request["message"], view_arrays(slot.inbox, request["arrays"]))
-            future.add_done_callback(_Answering(endpoint, say, request["id"], slot))
+            views = view_arrays(slot.inbox, request["arrays"])
+            # the outcome has no name here, so that its memory is not kept until the next request
+            _begin(handle, request["message"], views).add_done_callback(_Answering(endpoint, say, request["id"], slot))
 
 
 def _begin(handle: Handler, message: Message, arrays: list[npt.NDArray[Any]]) -> Future[Answer]:

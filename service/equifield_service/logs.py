@@ -2,14 +2,18 @@
 
 import contextlib
 import logging
+import os
 import sys
+from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Literal
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 Format = Literal["auto", "json", "console"]
+Process = Literal["gateway", "payload", "worker"]
 
 CHATTY = ("absl", "jax", "orbax")
 """Loggers that tell of every step they take; their warnings are kept."""
@@ -24,6 +28,19 @@ _STAMPS: tuple[Processor, ...] = (
 _access: FilteringBoundLogger | None = None
 
 
+@dataclass(frozen=True)
+class LogOptions:
+    """What a process must know to log as the others do.
+
+    Attributes:
+        form: `json`, `console`, or `auto`: console where stderr is a terminal.
+        level: The least that is logged.
+    """
+
+    form: Format = "auto"
+    level: str = "info"
+
+
 def log_access(line: EventDict) -> None:
     """Logs one request; nothing before `configure_logging`. Not by way of `logging`, which takes twice as long."""
     if _access is not None:
@@ -31,20 +48,16 @@ def log_access(line: EventDict) -> None:
             _access.info("request", **line)
 
 
-def configure_logging(form: Format, level: str) -> None:
-    """Sends every logger of this process through one formatter to stderr; called once, as a process starts.
-
-    Args:
-        form: `json`, `console`, or `auto`: console where stderr is a terminal.
-        level: The least that is logged.
-    """
+def configure_logging(process: Process, options: LogOptions) -> None:
+    """Sends every logger of this process through one formatter to stderr; called once, as a process starts."""
     global _access
-    people = form == "console" or (form == "auto" and sys.stderr.isatty())
+    people = options.form == "console" or (options.form == "auto" and sys.stderr.isatty())
+    stamps: list[Processor] = [*_STAMPS, _Origin(process, os.getpid())]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
-                *_STAMPS,
+                *stamps,
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.ExtraAdder(),
                 _complete,
@@ -54,20 +67,47 @@ def configure_logging(form: Format, level: str) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(options.level.upper())
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     _access = structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),
-        processors=[*_STAMPS, *_renderers(people)],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        processors=[*stamps, *_renderers(people)],
+        wrapper_class=structlog.make_filtering_bound_logger(options.level),
     ).bind(logger="equifield.access")
+
+
+@contextlib.contextmanager
+def last_words() -> Iterator[None]:
+    """Logs what ends a child process, which multiprocessing would print in a form of its own.
+
+    Raises:
+        SystemExit: In place of any other exception.
+    """
+    try:
+        yield
+    except Exception:
+        logging.getLogger(__name__).critical("the process ends", exc_info=True)
+        raise SystemExit(1) from None
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Says in every line which process it comes from."""
+
+    process: Process
+    pid: int
+
+    def __call__(self, _: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["process"], event["pid"] = self.process, self.pid
+        return event
 
 
 def _renderers(people: bool) -> list[Processor]:
     if people:
-        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        plain = structlog.dev.plain_traceback  # others import while they write, which a payload process cannot
+        return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
 
 

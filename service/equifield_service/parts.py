@@ -15,6 +15,7 @@ from .domain.monitor import Monitor
 from .domain.predict import Predictor
 from .domain.registry import Registry
 from .domain.store import Store
+from .logs import LogOptions
 from .metrics import Metrics
 from .payload import Limits, PayloadPool
 from .scheduling import Admission, Scheduler
@@ -42,6 +43,7 @@ class Parts:
             Limits(decoded_bytes=settings.max_decoded_bytes),
             settings.payload_timeout_s,
             self.metrics.payload_restarts.inc,
+            LogOptions(settings.log_format, settings.log_level),
         )
         self.supervisor = Supervisor(
             _worker_options(settings),
@@ -97,8 +99,7 @@ def _worker_options(settings: Settings) -> WorkerOptions:
         max_compiled_grids=settings.max_compiled_grids,
         compilation_cache=None if cache is None else str(cache.absolute()),
         device_bytes=settings.max_device_bytes,
-        log_format=settings.log_format,
-        log_level=settings.log_level,
+        log=LogOptions(settings.log_format, settings.log_level),
         otlp_endpoint=settings.otlp_endpoint,
     )
 

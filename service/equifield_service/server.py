@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from . import tracing
 from .app import create_app
 from .domain.store import StoreUnavailable
-from .logs import configure_logging
+from .logs import LogOptions, configure_logging
 from .parts import Parts
 from .protocol import Bounds, bounded
 from .settings import Settings
@@ -46,7 +46,7 @@ def run(given: Mapping[str, Any]) -> int:
         settings = Settings(**given)
     except ValidationError as error:
         return _refuse("; ".join(_fault(fault["loc"], fault["msg"]) for fault in error.errors()))
-    configure_logging(settings.log_format, settings.log_level)
+    configure_logging("gateway", LogOptions(settings.log_format, settings.log_level))
     tracing.start(settings.otlp_endpoint)
     try:
         parts = Parts(settings)
@@ -63,6 +63,7 @@ def run(given: Mapping[str, Any]) -> int:
             http=bounded(Bounds(settings.max_connections, settings.header_timeout_s, settings.reader_patience_s)),
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=round(settings.grace_seconds),
         )
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

@@ -170,3 +170,12 @@ def test_the_check_measures_every_element_on_the_posted_file(http: httpx.Client,
     elements = {row["element"] for row in report["rows"]}
     assert len([name for name in elements if name.startswith("(")]) == 8
     assert {row["field"] for row in report["rows"]} == {"wind", "temperature"}
+
+
+@pytest.mark.parametrize("posted", [True, False], ids=["on a file", "on random fields"])
+def test_the_check_of_a_model_for_any_spacing_says_what_unequal_spacing_means(
+    http: httpx.Client, wind: xr.Dataset, posted: bool
+) -> None:
+    uneven = wind.assign_coords(lat=wind.lat**3)
+    report = http.post("/v1/models/wind-denoise-2d/equivariance", content=encoded(uneven) if posted else b"").json()
+    assert any("spacing differs between the axes or is not uniform" in caveat for caveat in report["caveats"])

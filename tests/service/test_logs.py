@@ -1,17 +1,21 @@
 """The log: one JSON object per line, whoever wrote it; one line per request; never a secret."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.service import packages
 
 CHILD = """
 import asyncio, logging, sys, warnings
 import httpx
 from equifield_service.app import create_app
-from equifield_service.logs import configure_logging
+from equifield_service.logs import LogOptions, configure_logging
 from equifield_service.settings import Settings
 
 app = create_app(Settings())
@@ -32,10 +36,47 @@ async def story():
 
 for form, level in (("auto", "info"), ("console", "info"), ("json", "warning")):
     sys.stderr.write(f"<<<{form} {level}\\n")
-    configure_logging(form, level)
+    configure_logging("gateway", LogOptions(form, level))
     asyncio.run(story())
     warnings.warn(f"mind the gap of {form}")
     logging.getLogger("deep.inside").debug("not seen")
+"""
+
+CHILDREN = """
+import asyncio, contextlib, json, multiprocessing, sys
+from equifield_service.channel import Child, ChildDied
+from equifield_service.domain.errors import PayloadProcessFailed
+from equifield_service.logs import LogOptions
+from equifield_service.payload import Limits, process
+from equifield_service.workers.options import WorkerOptions
+from equifield_service.workers.process import main as worker
+
+async def payload(log):
+    child = await Child.start(
+        process.clean_parent(), process.main, (Limits(), 60.0, log), name="payload", arena_bytes=2**16, timeout=60
+    )
+    print(child.process.pid)
+    with contextlib.suppress(PayloadProcessFailed):
+        await child.call({"op": "encode", "manifest": sys.argv[1]}, timeout=60)
+    with contextlib.suppress(ChildDied):
+        await child.call({"op": "no manifest"}, timeout=60)
+    await child.kill()
+
+async def story(log):
+    await payload(log)
+    with contextlib.suppress(ChildDied):
+        await Child.start(
+            multiprocessing.get_context("spawn"),
+            worker,
+            (WorkerOptions(max_batch=1, max_compiled_grids=1, compilation_cache=["no path"], log=log),),
+            name="worker",
+            arena_bytes=2**16,
+            timeout=60,
+        )
+
+if __name__ == "__main__":
+    asyncio.run(story(LogOptions("json")))
+    asyncio.run(payload(LogOptions("console")))
 """
 
 
@@ -57,6 +98,33 @@ def test_every_line_says_when_who_and_how_grave(lines: list[dict[str, Any]]) -> 
     assert all({"timestamp", "level", "logger", "event"} <= set(line) for line in lines)
     assert all(line["timestamp"].endswith("Z") for line in lines)
     assert any("mind the gap" in line["event"] for line in lines)
+
+
+def test_every_line_names_its_process(lines: list[dict[str, Any]]) -> None:
+    assert len({(line["process"], line["pid"]) for line in lines}) == 1
+    assert lines[0]["process"] == "gateway"
+
+
+def test_payload_processes_and_workers_log_in_the_same_form_even_their_last_words(tmp_path: Path) -> None:
+    (tmp_path / "children.py").write_text(CHILDREN)
+    environment = os.environ | {"PYTHONPATH": ":".join(path for path in sys.path if path)}
+    ended = subprocess.run(
+        [sys.executable, str(tmp_path / "children.py"), packages.manifest().model_dump_json()],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+    *lines, text = ended.stderr.split("\n", 3)
+    fault, payload, worker = map(json.loads, lines)
+    assert (fault["process"], fault["level"]) == ("payload", "error")
+    assert "met a fault of its own" in fault["event"] and "IndexError" in fault["event"]
+    assert fault["pid"] == payload["pid"] == int(ended.stdout.split()[0]) != worker["pid"]
+    for last, process, reason in ((payload, "payload", "KeyError: 'manifest'"), (worker, "worker", "TypeError")):
+        assert (last["process"], last["level"], last["event"]) == (process, "critical", "the process ends")
+        assert reason in last["exception"]
+    assert "KeyError: 'manifest'" in text and "Logging error" not in text
 
 
 def test_every_request_is_one_line_with_its_route_and_never_its_path(lines: list[dict[str, Any]]) -> None:

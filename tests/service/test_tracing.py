@@ -29,7 +29,6 @@ app = create_app(settings)
 async def work() -> str:
     with tracing.span("payload decode"):
         pass
-    tracing.past("queue", 0.5, 0.25)
     with tracing.span("device"):
         subprocess.run([sys.executable, "-c", sys.argv[1], tracing.traceparent()], check=True)
     return "done"
@@ -51,6 +50,26 @@ from equifield_service.settings import Settings
 tracing.start(Settings().otlp_endpoint)
 with tracing.continued("worker predict", sys.argv[1]):
     pass
+"""
+
+QUEUE = """
+import asyncio, contextlib
+from equifield_service import tracing
+from equifield_service.domain.errors import DeadlineExceeded
+from equifield_service.settings import Settings
+from tests.service.scheduling.clock import simulate
+from tests.service.scheduling.test_scheduler import KEY, SAMPLE_BYTES, Doubler, running, samples
+
+async def request(scheduler, number, deadline):
+    with tracing.span(f"request {number}"), contextlib.suppress(DeadlineExceeded):
+        await scheduler.submit(KEY, samples(1.0), sample_bytes=SAMPLE_BYTES, deadline=deadline)
+
+async def story():
+    async with running(Doubler(), max_batch=1) as scheduler:
+        await asyncio.gather(*(request(scheduler, n, 1.5 if n == 4 else 60.0) for n in range(5)))
+
+tracing.start(Settings().otlp_endpoint)
+simulate(story())
 """
 
 
@@ -85,7 +104,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def spans() -> Iterator[dict[str, list[Span]]]:
-    """The spans, by name, of a gateway that serves three requests and a worker that has part in one."""
+    """The spans, by name, of a gateway that serves three requests, a worker that has part in one, and a queue."""
     with Collector() as collector:
         thread = threading.Thread(target=collector.serve_forever)
         thread.start()
@@ -94,6 +113,7 @@ def spans() -> Iterator[dict[str, list[Span]]]:
             command = [sys.executable, "-c", GATEWAY, WORKER, PARENT]
             environment = {"EQUIFIELD_OTLP_ENDPOINT": address, "PATH": "", "PYTHONPATH": ":".join(sys.path)}
             subprocess.run(command, env=environment, check=True, timeout=120)
+            subprocess.run([sys.executable, "-c", QUEUE], env=environment, check=True, timeout=120)
         finally:
             collector.shutdown()
             thread.join()
@@ -106,12 +126,17 @@ def spans() -> Iterator[dict[str, list[Span]]]:
 def test_the_parts_of_a_request_are_one_trace_across_processes(spans: dict[str, list[Span]]) -> None:
     request = spans["request"][0]
     assert request.trace_id.hex() == PARENT.split("-")[1] and request.parent_span_id.hex() == PARENT.split("-")[2]
-    (decode,), (queue,), (device,) = spans["payload decode"], spans["queue"], spans["device"]
-    (worker,) = spans["worker predict"]
-    assert {span.trace_id for span in (decode, queue, device, worker)} == {request.trace_id}
-    assert {span.parent_span_id for span in (decode, queue, device)} == {request.span_id}
+    (decode,), (device,), (worker,) = spans["payload decode"], spans["device"], spans["worker predict"]
+    assert {span.trace_id for span in (decode, device, worker)} == {request.trace_id}
+    assert {span.parent_span_id for span in (decode, device)} == {request.span_id}
     assert worker.parent_span_id == device.span_id
-    assert queue.end_time_unix_nano - queue.start_time_unix_nano == 250_000_000
+
+
+def test_the_time_in_the_queue_is_a_part_of_its_request_until_its_turn_or_its_deadline(
+    spans: dict[str, list[Span]],
+) -> None:
+    waited = {queue.parent_span_id: queue.end_time_unix_nano - queue.start_time_unix_nano for queue in spans["queue"]}
+    assert [waited[spans[f"request {number}"][0].span_id] / 1e9 for number in range(5)] == [0, 0, 1, 2, 1.5]
 
 
 def test_a_request_says_what_was_asked_and_answered(spans: dict[str, list[Span]]) -> None:

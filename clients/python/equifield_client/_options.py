@@ -12,7 +12,7 @@ class Reading(TypedDict, total=False):
         missing: What takes the place of missing values; the answer is missing at the same places. Without it they
             are refused.
         group: The group of a NetCDF-4 file whose variables are read, as in `"/model"`; else the root group.
-        stagger: `"center"` averages components on cell faces to the centres. Without it they are refused.
+        stagger: `"center"` averages fields half a step apart to common places. Without it they are refused.
     """
 
     units: Mapping[str, str] | None

@@ -16,6 +16,11 @@ from .grids import boundary_of, check_grid
 from .predict import Form, Prediction, attributes, write_options
 from .registry import Registry
 
+ANY_SPACING = (
+    "the model takes coordinates as plain indices: where the spacing differs between the axes or is not uniform, the "
+    "law holds for the grid, but not for the places on it"
+)
+
 T = TypeVar("T")
 
 
@@ -119,7 +124,9 @@ class Checker:
     def _finish(self, manifest: Manifest, report: dict[str, Any], samples: Array | None, room: int) -> dict[str, Any]:
         model, error = f"{manifest.name}/{manifest.version}", report["worst"]["error"]
         self._metrics.equivariance_error.labels(model).set(float("nan") if error is None else error)
+        caveats = list(report["caveats"])
         if samples is not None and len(samples) > room:
-            caveat = f"measured on the first {room} of {len(samples)} samples"
-            report = {**report, "caveats": [*report["caveats"], caveat]}
-        return {"model": manifest.name, "version": manifest.version, **report}
+            caveats.append(f"measured on the first {room} of {len(samples)} samples")
+        if manifest.grid.spacing == "any":
+            caveats.append(ANY_SPACING)
+        return {"model": manifest.name, "version": manifest.version, **report, "caveats": caveats}

@@ -17,6 +17,8 @@ from .errors import InvalidQuery
 from .grids import boundary_of
 from .registry import Entry, Registry
 
+VERSION = version("equifield")
+
 Wanted = Literal["same", "netcdf", "netcdf3", "netcdf4", "json"]
 """The kind of answer: that of the body, any NetCDF (the body's own where it is one), or one by name."""
 
@@ -130,7 +132,7 @@ def attributes(manifest: Manifest, entry: Entry) -> dict[str, str]:
     now, model = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), f"{manifest.name}/{manifest.version}"
     own = {
         "Conventions": "CF-1.11",
-        "history": f"{now} equifield {version('equifield')}: predicted by {model} (sha256 {manifest.digest})",
+        "history": f"{now} equifield {VERSION}: predicted by {model} (sha256 {manifest.digest})",
         "source": f"{manifest.title} ({model})",
     }
     error = None if entry.certificate is None else entry.certificate["worst"]["error"]

@@ -14,7 +14,7 @@ import xarray as xr
 
 from .classic import ATTRIBUTE, DIMENSION, TYPES, VARIABLE, Declared, stride_of
 from .classic_reading import strides_of
-from .values import Bytes
+from .values import Allocate, Bytes
 
 START, BEGIN = 8, 8
 """Bytes before the lists of a header, and of the word that says where a variable begins."""
@@ -23,13 +23,19 @@ NARROWER = {"i8": "i4", "u8": "i4", "u4": "i4", "u2": "i2", "u1": "i1", "b1": "i
 """What has no type of its own is written as another one, if every value fits."""
 
 
-def write_classic(variables: Mapping[str, xr.Variable], attrs: Mapping[str, Any], unlimited: Collection[str]) -> Bytes:
+def write_classic(
+    variables: Mapping[str, xr.Variable],
+    attrs: Mapping[str, Any],
+    unlimited: Collection[str],
+    new: Allocate = np.empty,
+) -> Bytes:
     """A NetCDF-3 file.
 
     Args:
         variables: By name; numbers or text.
         attrs: The global attributes: numbers or text.
         unlimited: The dimension that is to be unlimited, if any.
+        new: Where the memory of the file comes from.
 
     Raises:
         ValueError, TypeError: NetCDF-3 cannot hold a value, a type or a name.
@@ -45,7 +51,8 @@ def write_classic(variables: Mapping[str, xr.Variable], attrs: Mapping[str, Any]
     lists, entries = _header({name: 0 if name in records else size for name, size in sizes.items()}, attrs, declared)
     head = START + len(lists) + sum(len(entry) + BEGIN for entry in entries)
     placed, end = _place(declared, head, stride, length)
-    body = np.zeros(_padded(end), np.uint8)
+    body: Bytes = new([_padded(end)], np.uint8)
+    body[:] = 0
     begins = (entry + struct.pack(">Q", variable.begin) for entry, variable in zip(entries, placed, strict=True))
     header = b"".join([b"CDF\x02", _words(length), lists, *begins])
     body[: len(header)] = np.frombuffer(header, np.uint8)

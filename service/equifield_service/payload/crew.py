@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 
 from ..channel import Child, ChildDied
+from ..logs import LogOptions
 from . import process
 from .values import Limits
 
@@ -23,6 +24,7 @@ class Crew:
         limits: What a file may ask of the process that opens it.
         seconds_per_file: After this long a process ends itself, should the gateway not have ended it.
         replaced: Called whenever a process is replaced.
+        log: How the processes log.
     """
 
     def __init__(
@@ -32,10 +34,11 @@ class Crew:
         limits: Limits,
         seconds_per_file: float,
         replaced: Callable[[], None],
+        log: LogOptions,
     ):
         self._replaced = replaced
         self._processes, self._arena_bytes = processes, arena_bytes
-        self._limits, self._seconds_per_file = limits, seconds_per_file
+        self._limits, self._seconds_per_file, self._log = limits, seconds_per_file, log
         self._files: dict[Child, int] = {}  # how many each process has worked on
         self._idle: asyncio.Queue[Child] = asyncio.Queue()
         self._replacing: set[asyncio.Task[None]] = set()
@@ -117,7 +120,7 @@ class Crew:
             child = await Child.start(
                 process.clean_parent(),
                 process.main,
-                (self._limits, self._seconds_per_file),
+                (self._limits, self._seconds_per_file, self._log),
                 name="equifield-payload",
                 arena_bytes=self._arena_bytes,
                 timeout=START_SECONDS,

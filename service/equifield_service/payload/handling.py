@@ -4,13 +4,15 @@ import functools
 import logging
 import traceback
 from collections.abc import Mapping
+from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from equifield.package.manifest import Manifest
 
-from ..arenas import ALIGNMENT, Arrays, Message
+from ..arenas import ALIGNMENT, ArenaFull, Arrays, Message, first_array
 from ..domain.errors import DomainError, InflatedTooLarge, PayloadError, PayloadProcessFailed
 from .axes import find_axes
 from .coordinates import coordinates_of
@@ -21,42 +23,48 @@ from .packing import Packed, Plan, locate, make_plan, names_of, pack
 from .reading import File, opened
 from .shell import Shell, shell_of
 from .staggered import centred
+from .symmetry import check_symmetry
 from .units import conversions
-from .values import Buffer, Bytes, Kind, Limits, ReadOptions, WriteOptions
+from .values import Allocate, Buffer, Bytes, Kind, Limits, ReadOptions, WriteOptions
 from .writing import answer, serialise
 
 logger = logging.getLogger(__name__)
 
 
-def handle(message: Message, arrays: list[npt.NDArray[Any]], *, limits: Limits, room: int) -> tuple[Message, Arrays]:
+def handle(
+    message: Message, arrays: list[npt.NDArray[Any]], *, limits: Limits, outbox: SharedMemory
+) -> tuple[Message, Arrays]:
     """Answers one request of the gateway.
 
     Args:
         message: `op`, the manifest as JSON, and what `PayloadPool` adds to them.
         arrays: The body; for `encode` the shell of the file, and the prediction.
         limits: What a file may ask for.
-        room: How many bytes fit into an answer.
+        outbox: Where the answer will lie; what is large is made there.
 
     Raises:
         DomainError: The file is refused, or (`PayloadProcessFailed`) this code is at fault.
     """
-    manifest = _manifest(message["manifest"])
+    manifest, new = _manifest(message["manifest"]), functools.partial(first_array, outbox)
     try:
         result: Message = {}
         outputs: list[npt.NDArray[Any]]
         if message["op"] == "decode":
             packed, plan, shell = decode(
-                arrays[0].data, message["kind"], manifest, ReadOptions(**message["options"]), limits
+                arrays[0].data, message["kind"], manifest, ReadOptions(**message["options"]), limits, new
             )
             result, outputs = {"plan": plan.to_json()}, [packed, shell.to_bytes()]
         else:
-            outputs = [encode(arrays[0], message, manifest, arrays[1])]
-        nbytes = sum(output.nbytes + ALIGNMENT for output in outputs)
-        if nbytes > room:
-            raise InflatedTooLarge(f"The answer has {nbytes} bytes; at most {room} can be given back.")
+            outputs = [encode(arrays[0], message, manifest, arrays[1], new)]
+        if sum(output.nbytes + ALIGNMENT for output in outputs) > outbox.size:
+            raise ArenaFull
         return result, outputs
     except DomainError:
         raise
+    except ArenaFull:
+        raise InflatedTooLarge(
+            f"The answer has more than {outbox.size} bytes, the most that can be given back. Send fewer samples."
+        ) from None
     except MemoryError:
         raise InflatedTooLarge("The file needs more memory than one request may use. Send less at once.") from None
     except Exception as error:
@@ -72,20 +80,27 @@ def _manifest(text: str) -> Manifest:
 
 
 def decode(
-    body: Buffer, kind: Kind, manifest: Manifest, options: ReadOptions, limits: Limits
+    body: Buffer,
+    kind: Kind,
+    manifest: Manifest,
+    options: ReadOptions,
+    limits: Limits,
+    new: Allocate = np.empty,
 ) -> tuple[Packed, Plan, Shell]:
     """Reads the fields that a model wants into one packed array, and what is needed to give the answer back."""
     variables: Mapping[Any, Any] = {}
     try:
         with opened(body, kind, limits, options.group) as file:
             variables = file.variables
-            return _decode(file, manifest, options, limits)
+            return _decode(file, manifest, options, limits, new)
     except PayloadError as error:
         error.extra.setdefault("variables", variables_of(variables))
         raise
 
 
-def _decode(file: File, manifest: Manifest, options: ReadOptions, limits: Limits) -> tuple[Packed, Plan, Shell]:
+def _decode(
+    file: File, manifest: Manifest, options: ReadOptions, limits: Limits, new: Allocate
+) -> tuple[Packed, Plan, Shell]:
     found = find_fields(file, manifest, options.map)
     if options.stagger == "center":
         file, found = centred(file, found)
@@ -94,7 +109,8 @@ def _decode(file: File, manifest: Manifest, options: ReadOptions, limits: Limits
     changes, notes = conversions(file, found, options.units)
     plan = make_plan(file, manifest, found, axes, kept)
     features = locate(file, manifest, found, axes)
-    packed = pack(file, features, plan, limits=limits, changes=changes, missing=options.missing)
+    packed = pack(file, features, plan, limits=limits, changes=changes, missing=options.missing, new=new)
+    check_symmetry(file, manifest, found, packed, plan)
     mask, comment = (None, "") if options.missing is None else fill(packed, options.missing)
     if comment:
         plan.repeated["comment"] = comment
@@ -102,10 +118,10 @@ def _decode(file: File, manifest: Manifest, options: ReadOptions, limits: Limits
     return packed, plan, shell_of(file, kept, mask)
 
 
-def encode(shell: Bytes, message: Message, manifest: Manifest, prediction: Packed) -> Bytes:
+def encode(shell: Bytes, message: Message, manifest: Manifest, prediction: Packed, new: Allocate = np.empty) -> Bytes:
     """Writes a prediction into a file with the coordinates and attributes of the one that was sent."""
     options = WriteOptions(**message["options"])
     content = answer(
         Shell.from_bytes(shell), manifest, Plan(**message["plan"]), prediction, message["attributes"], options
     )
-    return serialise(content, options, message["sent"])
+    return serialise(content, options, message["sent"], new)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from .missing import Mask, check_finite
 from .reading import File, decoded, reading
 from .schema import check_stacked, words
 from .units import Conversion
-from .values import Limits, Missing, Precision
+from .values import Allocate, Limits, Missing, Precision
 
 Packed = npt.NDArray[np.float32]
 
@@ -57,7 +57,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The plan as it travels through the gateway."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,7 @@ def pack(
     limits: Limits,
     changes: Mapping[str, Conversion],
     missing: Missing | None,
+    new: Allocate = np.empty,
 ) -> Packed:
     """Reads every feature into one array `(batch, *grid, features)`, NaN where a missing value will be filled.
 
@@ -198,31 +199,38 @@ def pack(
             f"The fields take {nbytes} bytes when unpacked; at most {limits.decoded_bytes} are read. Send "
             f"fewer samples."
         )
-    packed = np.empty([*(plan.sizes[dim] for dim in order), len(features)], np.float32)
+    packed: Packed = new([*(plan.sizes[dim] for dim in order), len(features)], np.float32)
     for name in dict.fromkeys(feature.variable for feature in features):
-        variable = _numbers(decoded(file, name), changes.get(name))
-        check_finite(name, tuple(map(str, variable.dims)), variable.values, missing)
+        variable = decoded(file, name)
+        dims, numbers = tuple(map(str, variable.dims)), _numbers(variable.values, changes.get(name))
+        check_finite(name, dims, numbers, missing)
         with reading("Packing the fields"):
             for index, feature in enumerate(features):
                 if feature.variable == name:
-                    values = variable.isel(feature.index)
-                    values = values.isel({dim: slice(None, None, -1) for dim in plan.decreasing})
-                    values = values.transpose(*(dim for dim in order if dim in values.dims))
-                    present = tuple(slice(None) if dim in values.dims else np.newaxis for dim in order)
-                    packed[..., index] = values.values[present]
+                    packed[..., index] = _arranged(numbers, dims, feature.index, plan, order)
     return packed.reshape(-1, *(plan.sizes[dim] for dim in plan.grid), len(features))
 
 
-def _numbers(variable: xr.Variable, change: Conversion | None) -> xr.Variable:
+def _arranged(
+    numbers: Packed, dims: tuple[str, ...], index: Mapping[str, int], plan: Plan, order: list[str]
+) -> npt.NDArray[np.float32]:
+    """One feature as a view in the order of the packed array, of length 1 where it does not vary."""
+    whole, back = slice(None), slice(None, None, -1)
+    view = numbers[tuple(index.get(dim, back if dim in plan.decreasing else whole) for dim in dims)]
+    own = [dim for dim in dims if dim not in index]
+    view = view.transpose([own.index(dim) for dim in order if dim in own])
+    return view[tuple(whole if dim in own else np.newaxis for dim in order)]
+
+
+def _numbers(values: npt.NDArray[Any], change: Conversion | None) -> Packed:
     """The values in the units of the model, NaN where the library's own fill value says that none was written."""
-    values = variable.values
-    unwritten = values == UNWRITTEN
-    if change is not None:
-        values = values * change.factor + change.offset
     with np.errstate(over="ignore"):
         numbers = values.astype(np.float32)
+        unwritten = numbers == UNWRITTEN
+        if change is not None:
+            numbers = (values * change.factor + change.offset).astype(np.float32)
     numbers[unwritten] = np.nan
-    return xr.Variable(variable.dims, numbers)
+    return numbers
 
 
 def unpack(prediction: Packed, plan: Plan, mask: Mask | None, dtype: Precision) -> list[xr.Variable]:
@@ -232,8 +240,6 @@ def unpack(prediction: Packed, plan: Plan, mask: Mask | None, dtype: Precision) 
     if mask is not None:
         values[mask] = np.nan
     values = values.reshape([*(plan.sizes[dim] for dim in order), prediction.shape[-1]])
-    back = {dim: slice(None, None, -1) for dim in plan.decreasing}
-    return [
-        xr.Variable(order, values[..., feature]).isel(back).transpose(*plan.sizes)
-        for feature in range(values.shape[-1])
-    ]
+    values = values[tuple(slice(None, None, -1 if dim in plan.decreasing else 1) for dim in order)]
+    values = values.transpose([len(order), *(order.index(dim) for dim in plan.sizes)])
+    return [xr.Variable(list(plan.sizes), feature) for feature in values]

@@ -22,6 +22,7 @@ from ..domain.errors import (
     PayloadTooLarge,
     UnsafeFile,
 )
+from ..logs import LogOptions
 from .crew import Crew
 from .describing import wants_of
 from .magic import kind_of
@@ -49,6 +50,7 @@ class PayloadPool:
         limits: What a file may ask of the process that opens it.
         timeout: How long one file may take, however much time its request has.
         replaced: Called whenever a process is replaced.
+        log: How the processes log.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class PayloadPool:
         limits: Limits | None = None,
         timeout: float = 10.0,
         replaced: Callable[[], None] = lambda: None,
+        log: LogOptions | None = None,
     ):
         if processes < 1 or timeout <= 0:
             raise ValueError(
@@ -65,7 +68,7 @@ class PayloadPool:
                 f"processes={processes} and timeout={timeout:g}."
             )
         self._arena_bytes, self._timeout = arena_bytes, timeout
-        self._crew = Crew(processes, arena_bytes, limits or Limits(), timeout + 1.0, replaced)
+        self._crew = Crew(processes, arena_bytes, limits or Limits(), timeout + 1.0, replaced, log or LogOptions())
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ..arenas import Arrays, Message
 from ..endpoint import Endpoint, serve
+from ..logs import LogOptions, configure_logging, last_words
 from .values import Limits
 
 KEPT_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")
@@ -65,20 +66,22 @@ def scrub_environment(added: Mapping[str, str]) -> None:
     os.environ.update({**kept, **CLEAN_ENVIRONMENT, **added})
 
 
-def main(endpoint: Endpoint, limits: Limits, seconds_per_file: float) -> None:
+def main(endpoint: Endpoint, limits: Limits, seconds_per_file: float, log: LogOptions) -> None:
     """The life of a payload process: give up every right that it does not need, then answer requests."""
     from . import preload  # only ever imported in the children and in their parent
     from .sandbox import alarm, confine
 
+    configure_logging("payload", log)
     preload.warm_up()
     warnings.simplefilter("ignore")  # about files, which are the users' affair
 
     def handle(message: Message, arrays: list[npt.NDArray[Any]]) -> tuple[Message, Arrays]:
         alarm(seconds_per_file)
         try:
-            return preload.handle(message, arrays, limits=limits, room=endpoint.slots[0].outbox.size)
+            return preload.handle(message, arrays, limits=limits, outbox=endpoint.slots[0].outbox)
         finally:
             alarm(0)
 
     confine(limits)
-    serve(endpoint, handle, {})
+    with last_words():
+        serve(endpoint, handle, {})

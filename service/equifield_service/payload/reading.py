@@ -129,8 +129,8 @@ def decoded(file: File, name: str) -> xr.Variable:
     raw = file.variables[name]
     _check_packing(name, raw)
     with reading(f"Reading variable '{clean(name)}'"):
-        stored = raw.load()
-    if not PACKING & stored.attrs.keys():
+        stored = raw.copy(deep=False, data=raw.values)  # `load` would keep the values for as long as the file is open
+    if not _is_packed(stored):
         return stored
     try:
         variable = decode_cf_variable("variable", stored, decode_times=False).load()
@@ -145,13 +145,21 @@ def decoded(file: File, name: str) -> xr.Variable:
     return variable
 
 
+def _is_packed(stored: xr.Variable) -> bool:
+    """Whether its attributes change its values; a fill value of NaN, which xarray always writes, does not."""
+    said = PACKING & stored.attrs.keys()
+    fill = stored.attrs.get("_FillValue")
+    idle = said == {"_FillValue"} and stored.dtype.kind == "f" and isinstance(fill, np.floating) and np.isnan(fill)
+    return bool(said) and not idle
+
+
 def _check_packing(name: str, variable: xr.Variable) -> None:
     if variable.dtype.kind not in "biuf":
         raise VariableUnusable(
             f"Variable '{clean(name)}' holds '{variable.dtype}', which is no number. The model needs numbers here."
         )
-    for attribute in ("scale_factor", "add_offset"):
-        value = np.asarray(variable.attrs.get(attribute, 1.0))
+    for attribute in {"scale_factor", "add_offset"} & variable.attrs.keys():
+        value = np.asarray(variable.attrs[attribute])
         usable = value.dtype.kind in "iuf" and value.size == 1 and bool(np.isfinite(value).all())
         if not usable or (attribute == "scale_factor" and not value.all()):
             raise VariableUnusable(

@@ -12,6 +12,9 @@ from equifield.package.manifest import FieldSpec
 from ..domain.errors import SchemaMismatch
 from .describing import clean, listing, text
 
+SYMMETRIES = ("symmetric", "antisymmetric", "traceless")
+"""What `tensor_symmetry` may say, one or more words."""
+
 
 @dataclass(frozen=True)
 class FileField:
@@ -84,6 +87,21 @@ def check_declared(name: str, variable: xr.Variable, field: FieldSpec) -> None:
                 f"Variable '{clean(name)}' says {attribute}={clean(value)}, but field '{field.name}' of the "
                 f"model has {wanted}. Choose another variable with `map`, or correct the attribute."
             )
+    _check_symmetry_words(name, variable.attrs.get("tensor_symmetry", ""), field)
+
+
+def _check_symmetry_words(name: str, value: Any, field: FieldSpec) -> None:
+    if not isinstance(value, str) or set(value.split()) - set(SYMMETRIES):
+        raise SchemaMismatch(
+            f"Variable '{clean(name)}' says tensor_symmetry={clean(value)}; the words that are known are "
+            f"{listing(SYMMETRIES)}. Correct the attribute, or leave it out."
+        )
+    if value and field.order < 2:
+        raise SchemaMismatch(
+            f"Variable '{clean(name)}' says tensor_symmetry={clean(value)}, but field '{field.name}' of the model has "
+            f"order {field.order}, and only tensors of two or more indices have symmetries. Choose another variable "
+            f"with `map`, or leave the attribute out."
+        )
 
 
 def stacked_dimensions(

@@ -1,6 +1,6 @@
 """The values that the payload pool takes and gives. Nothing here can open a file."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,8 @@ Stagger = Literal["center"]
 Precision = Literal["float32", "float64"]
 Bytes = npt.NDArray[np.uint8]
 Buffer = bytes | memoryview
+Allocate = Callable[[Sequence[int], npt.DTypeLike], npt.NDArray[Any]]
+"""Where a large array comes from: `numpy.empty`, or memory that the gateway sees too."""
 
 MIB = 2**20
 

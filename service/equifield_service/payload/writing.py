@@ -10,12 +10,13 @@ import xarray as xr
 
 from equifield.package.manifest import Component, FieldSpec, Manifest, packed_fields
 
+from ..arenas import ArenaFull
 from ..domain.errors import NotAcceptable
 from .classic_writing import write_classic
 from .describing import clean
 from .packing import Packed, Plan, unpack
 from .shell import Shell
-from .values import Bytes, Kind, WriteOptions
+from .values import Allocate, Bytes, Kind, WriteOptions
 
 COMPONENT_DIMS = ("component_i", "component_j", "component_k", "component_l")
 
@@ -139,7 +140,7 @@ def _output(variable: xr.Variable, attributes: Mapping[str, Any]) -> xr.Variable
     return xr.Variable(variable.dims, variable.values, attributes)
 
 
-def serialise(content: Content, options: WriteOptions, sent: Kind) -> Bytes:
+def serialise(content: Content, options: WriteOptions, sent: Kind, new: Allocate = np.empty) -> Bytes:
     """The content as the bytes of a file.
 
     Raises:
@@ -147,18 +148,17 @@ def serialise(content: Content, options: WriteOptions, sent: Kind) -> Bytes:
     """
     try:
         if options.kind == "netcdf3":
-            return write_classic(content.variables, content.attrs, content.unlimited)
+            return write_classic(content.variables, content.attrs, content.unlimited, new)
         for variable in content.variables.values():
             if "_FillValue" not in variable.attrs:
                 variable.encoding.setdefault("_FillValue", None)
         data = xr.Dataset(content.variables, attrs=content.attrs)
         data.encoding["unlimited_dims"] = set(content.unlimited)
         if options.kind == "json":
-            written = json.dumps(_without_nan(data.to_dict()), default=_plain, allow_nan=False).encode()
-        else:
-            written = bytes(data.to_netcdf(engine="netcdf4", format="NETCDF4"))
-        return np.frombuffer(written, np.uint8)
-    except (ImportError, MemoryError, OSError):  # nothing that is in the file
+            text = json.dumps(_without_nan(data.to_dict()), default=_plain, allow_nan=False)
+            return np.frombuffer(text.encode(), np.uint8)
+        return np.frombuffer(data.to_netcdf(engine="netcdf4", format="NETCDF4"), np.uint8)
+    except (ArenaFull, ImportError, MemoryError, OSError):  # nothing that is in the file
         raise
     except Exception as error:
         raise NotAcceptable(

@@ -14,10 +14,10 @@ from ..settings import Settings
 T = TypeVar("T")
 
 
-def only_queries(*names: str) -> Callable[[Request], None]:
+def only_queries(*names: str) -> Callable[[Request], Coroutine[Any, Any, None]]:
     """A dependency that refuses query parameters that do not exist, or come twice."""
 
-    def check(request: Request) -> None:
+    async def check(request: Request) -> None:  # a plain function would be sent to a thread
         sent = [name for name, _ in request.query_params.multi_items()]
         for name in sent:
             if name not in names:

@@ -122,8 +122,10 @@ class Scheduler:
             ) from None
         finally:
             self._waiting.discard(work)
+            now = loop.time()
+            tracing.past("queue", now - work.arrived, (now if work.began is None else work.began) - work.arrived)
             self._statistics.answered(
-                *key.package, samples=len(array), seconds=loop.time() - work.arrived, success=work.is_answered
+                *key.package, samples=len(array), seconds=now - work.arrived, success=work.is_answered
             )
 
     def _dispatch_soon(self) -> None:
@@ -155,6 +157,9 @@ class Scheduler:
 
     async def _predict(self, batch: Batch) -> None:
         began = asyncio.get_running_loop().time()
+        for share in batch.shares:
+            if share.start == 0:
+                share.work.began = began
         try:
             array = batch.array
             with tracing.continued("batch", batch.shares[0].work.trace):

@@ -42,8 +42,9 @@ class BatchKey:
 class Samples:
     """The samples of one request on their way through batches; they may travel in several.
 
-    `limit` is how many samples of this kind a batch carries; `rows` keeps answers by where they start; `suspect`
-    says that a batch with them failed, so that they share none with others any more.
+    `limit` is how many samples of this kind a batch carries; `rows` holds the answers of a request that travels in
+    several, of which so many are `given`; `suspect` says that a batch with them failed, so that they share none with
+    others any more; `began` is when the first of them left the queue.
     """
 
     key: BatchKey
@@ -53,8 +54,10 @@ class Samples:
     deadline: float
     arrived: float
     answer: asyncio.Future[Array]
-    rows: dict[int, Array] = field(default_factory=dict)
+    rows: Array | None = None
+    given: int = 0
     suspect: bool = False
+    began: float | None = None
     trace: str | None = field(default_factory=tracing.traceparent)
 
     @property
@@ -67,13 +70,16 @@ class Samples:
         return not self.answer.done() and self.deadline > now
 
     def give(self, start: int, rows: Array) -> None:
-        """Accepts the answer to the samples from `start`; joins all of them when it was the last."""
+        """Accepts the answer to the samples from `start`, which may be the last ones."""
         if self.answer.done():
             return
-        self.rows[start] = rows
-        if sum(map(len, self.rows.values())) == len(self.array):
-            ordered = [self.rows[start] for start in sorted(self.rows)]
-            self.answer.set_result(ordered[0] if len(ordered) == 1 else np.concatenate(ordered))
+        if len(rows) < len(self.array):
+            if self.rows is None:
+                self.rows = np.empty((len(self.array), *rows.shape[1:]), rows.dtype)
+            self.rows[start : start + len(rows)] = rows
+        self.given += len(rows)
+        if self.given == len(self.array):
+            self.answer.set_result(rows if self.rows is None else self.rows)
 
     def fail(self, error: BaseException) -> None:
         """Answers with an error, unless the request has its answer or gave up."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..logs import Format
+from ..logs import LogOptions
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class WorkerOptions:
         max_compiled_grids: Grids kept compiled per model.
         compilation_cache: Folder of JAX's persistent cache.
         device_bytes: Device memory for models; None without a limit.
-        log_format, log_level: As the settings have them.
+        log: How to log.
         otlp_endpoint: Where spans go; None for nowhere.
     """
 
@@ -22,6 +22,5 @@ class WorkerOptions:
     max_compiled_grids: int
     compilation_cache: str | None = None
     device_bytes: int | None = None
-    log_format: Format = "auto"
-    log_level: str = "info"
+    log: LogOptions = LogOptions()
     otlp_endpoint: str | None = None

@@ -65,6 +65,25 @@ def test_an_axis_of_the_file_comes_before_its_names(pool: Any, models: Any, writ
     assert pool.decode(write(data), models.velocity).array.shape == (1, 4, 6, 2)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"axis": "X", "units": "degrees_north"}, {"axis": "Y", "units": "degrees_east"}),
+        (
+            {"units": "degrees_east", "standard_name": "latitude"},
+            {"units": "degrees_north", "standard_name": "longitude"},
+        ),
+        ({"standard_name": "longitude"}, {"standard_name": "latitude"}),
+    ],
+    ids=["axis before units", "units before standard_name", "standard_name before names"],
+)
+def test_the_stronger_sign_of_an_axis_decides(
+    pool: Any, models: Any, write: Write, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    data = grid(first, second).rename(a="y", b="x")
+    assert pool.decode(write(data), models.velocity).array.shape == (1, 4, 6, 2)
+
+
 def test_an_unknown_axis_is_refused_with_the_dimensions(pool: Any, models: Any, write: Write) -> None:
     with pytest.raises(AxisMissing, match="'a', 'b' have no axis attribute.*axes=x:NAME_OF_DIMENSION"):
         pool.decode(write(grid({}, {})), models.velocity)

@@ -1,4 +1,4 @@
-"""What else a request may say: a group, a staggered grid, the type and compression of the answer."""
+"""What else a request may say: a group, the type and compression of the answer; and what kinds of grids there are."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from equifield_service.domain.errors import GroupMissing, SpacingNotUniform, StaggeredGrid
+from equifield_service.domain.errors import GroupMissing, SpacingNotUniform, VariableMissing
 
 Write = Callable[..., bytes]
 
@@ -35,6 +35,12 @@ def test_a_group_is_read_when_it_is_named(pool: Any, models: Any, wind: xr.Datas
     assert back.attrs == {"title": "inner", "history": "made"}
 
 
+def test_without_a_name_only_the_root_is_read(pool: Any, models: Any, wind: xr.Dataset) -> None:
+    with pytest.raises(VariableMissing) as refusal:
+        pool.decode(grouped(wind), models.velocity)
+    assert {variable["name"] for variable in refusal.value.extra["variables"]} == {"lat", "lon"}
+
+
 def test_a_group_that_is_not_there_is_refused_with_those_that_are(
     pool: Any, models: Any, write: Write, wind: xr.Dataset
 ) -> None:
@@ -42,43 +48,6 @@ def test_a_group_that_is_not_there_is_refused_with_those_that_are(
         pool.decode(grouped(wind), models.velocity, group="model/walk")
     with pytest.raises(GroupMissing, match="kind netcdf3 has no groups"):
         pool.decode(write(wind, "netcdf3"), models.velocity, group="/model")
-
-
-@pytest.fixture
-def faces(wind: xr.Dataset) -> xr.Dataset:
-    """A wind on the faces of cells (Arakawa C), a plane through the origin so that averages are exact."""
-    lat, lon = np.arange(12) * 0.5, np.arange(16) * 0.5
-    west = np.arange(17) * 0.5 - 0.25
-    south = np.arange(13) * 0.5 - 0.25
-    data = wind.drop_vars(["u", "v", "surface", "pressure"]).drop_dims("time")
-    data["u"] = (("lat", "lon_face"), lat[:, None] + 2 * west, {"units": "m s-1", "coordinates": "where height"})
-    data["v"] = (("lat_face", "lon"), (3 * south[:, None] - lon).astype("f4"), {"units": "m s-1"})
-    data["where"] = (("lat", "lon_face"), np.zeros((12, 17)))
-    return data
-
-
-def test_components_on_cell_faces_are_averaged_on_request(
-    pool: Any, models: Any, write: Write, faces: xr.Dataset
-) -> None:
-    back = pool.there_and_back(write(faces, "netcdf3"), models.velocity, stagger="center")
-    assert back.u.dims == back.v.dims == ("lat", "lon")
-    np.testing.assert_allclose(back.u, faces.lat.values[:, None] + 2 * faces.lon.values, atol=1e-6)
-    np.testing.assert_allclose(back.v, 3 * faces.lat.values[:, None] - faces.lon.values, atol=1e-6)
-    assert back.u.attrs["coordinates"] == "height"
-    assert "lon_face" not in back.sizes
-
-
-def test_they_are_refused_with_that_word_otherwise(pool: Any, models: Any, write: Write, faces: xr.Dataset) -> None:
-    with pytest.raises(StaggeredGrid, match="staggered.*stagger=center"):
-        pool.decode(write(faces), models.velocity)
-    with pytest.raises(StaggeredGrid, match="not by one point"):
-        pool.decode(write(faces.isel(lon_face=slice(0, 14))), models.velocity, stagger="center")
-
-
-def test_a_grid_without_faces_stays_as_it_is(pool: Any, models: Any, write: Write, wind: xr.Dataset) -> None:
-    body = write(wind)
-    centred = pool.decode(body, models.velocity, stagger="center").array
-    assert np.array_equal(centred, pool.decode(body, models.velocity).array)
 
 
 @pytest.mark.parametrize("kind", ["netcdf3", "netcdf4"])

@@ -180,7 +180,7 @@ def test_sizes_that_are_none_are_refused(text: str) -> None:
 
 
 def test_known_queries_pass() -> None:
-    only_queries("version", "map")(request(query="map=u:v&version=1"))
+    asyncio.run(only_queries("version", "map")(request(query="map=u:v&version=1")))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_known_queries_pass() -> None:
 )
 def test_unknown_and_repeated_queries_are_refused(query: str, message: str) -> None:
     with pytest.raises(InvalidQuery, match=message):
-        only_queries("map")(request(query=query))
+        asyncio.run(only_queries("map")(request(query=query)))
 
 
 def test_a_deadline_is_the_settings_or_the_clients_cut_to_the_longest() -> None:

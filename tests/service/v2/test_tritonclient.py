@@ -227,6 +227,11 @@ def test_the_client_for_asyncio_makes_the_same_calls(service: Running) -> None:
                     "tiny", sent, request_compression_algorithm=algorithm, response_compression_algorithm=algorithm
                 )
                 close(outputs(compressed), expected)
+            texts = inputs(given, binary=False, module=triton_aio)
+            wanted = [triton_aio.InferRequestedOutput(name, binary_data=False) for name in SHAPES]
+            answer = await client.infer("tiny", texts, outputs=wanted)
+            assert all("data" in tensor for tensor in answer.get_response()["outputs"])
+            close(outputs(answer), expected)
             with pytest.raises(InferenceServerException, match="no model 'huge'"):
                 await client.infer("huge", sent)
             with pytest.raises(InferenceServerException, match="not served"):
@@ -253,6 +258,28 @@ def test_a_model_is_unloaded_and_loaded_again(client: triton.InferenceServerClie
         client.load_model("tiny")
     assert client.is_model_ready("tiny")
     assert client.infer("tiny", inputs(fields(8))).as_numpy("tracer").shape == (1, 8, 8)
+
+
+def test_a_model_is_unloaded_and_loaded_again_by_the_client_for_asyncio(service: Running) -> None:
+    sent = inputs(fields(10), module=triton_aio)
+
+    async def story() -> None:
+        async with triton_aio.InferenceServerClient(service.url.removeprefix("http://")) as client:
+            try:
+                await client.unload_model("tiny")
+                assert not await client.is_model_ready("tiny")
+                assert (await client.get_model_repository_index())[0]["state"] == "UNAVAILABLE"
+                with pytest.raises(InferenceServerException) as refusal:
+                    await client.infer("tiny", sent)
+                assert refusal.value.status() == "503"
+            finally:
+                await client.load_model("tiny")
+            assert await client.is_model_ready("tiny")
+            index = [{"name": "tiny", "version": "1", "state": "READY", "reason": ""}]
+            assert await client.get_model_repository_index() == index
+            assert (await client.infer("tiny", sent)).as_numpy("tracer").shape == (1, 8, 8)
+
+    run(story())
 
 
 def test_the_metrics_name_the_route(client: triton.InferenceServerClient, http: httpx.Client) -> None:
