@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -113,7 +113,7 @@ class PayloadPool:
         expected = _Expected("<f4", manifest.ndim + 2, features)
         try:
             kind = kind_of(body, media)
-            message = _message("decode", manifest, kind=kind, options=asdict(options))
+            message = _message("decode", manifest, kind=kind, options=vars(options))
             reply, (array, shell) = await self._call(message, [_as_array(body)], timeout, expected)
             plan = dict(reply["plan"])
             periodic = tuple(axis for axis in manifest.grid.axes if axis in plan["periodic"])
@@ -156,7 +156,7 @@ class PayloadPool:
         message = _message(
             "encode",
             manifest,
-            options=asdict(options),
+            options=vars(options),
             sent=frame.kind,
             plan=frame.plan,
             attributes=dict(attributes),

@@ -4,21 +4,12 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from typing import Annotated
-
-from fastapi import Header
 
 from ..domain.errors import DigestMismatch
 
 NAME = "sha-256"
 
-ContentDigest = Annotated[
-    str | None,
-    Header(
-        alias="Content-Digest",
-        description="RFC 9530: with a `sha-256` of the body, a body that was damaged on its way is refused.",
-    ),
-]
+CONTENT_DIGEST = "Content-Digest"
 
 
 async def check_digest(header: str | None, body: bytes) -> None:

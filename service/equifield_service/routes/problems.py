@@ -4,7 +4,6 @@ from collections import defaultdict
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -125,11 +124,6 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(DomainError)
     async def of_the_domain(request: Request, error: DomainError) -> Response:
         return problem_of(request, error)
-
-    @app.exception_handler(RequestValidationError)
-    async def of_the_query(request: Request, error: RequestValidationError) -> Response:
-        found = [f"`{fault['loc'][-1]}`: {fault['msg']} (got {fault['input']!r:.80})" for fault in error.errors()]
-        return problem_of(request, errors.InvalidQuery("; ".join(found) + "."))
 
     @app.exception_handler(HTTPException)
     async def of_the_path(request: Request, error: HTTPException) -> Response:

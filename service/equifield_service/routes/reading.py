@@ -1,7 +1,7 @@
 """Taking a request apart: query, headers and body, each within its bounds."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -14,19 +14,32 @@ from ..settings import Settings
 T = TypeVar("T")
 
 
-def only_queries(*names: str) -> Callable[[Request], Coroutine[Any, Any, None]]:
-    """A dependency that refuses query parameters that do not exist, or come twice."""
+def check_queries(request: Request, names: Sequence[str]) -> None:
+    """Refuses query parameters that do not exist, or come twice.
 
-    async def check(request: Request) -> None:  # a plain function would be sent to a thread
-        sent = [name for name, _ in request.query_params.multi_items()]
-        for name in sent:
-            if name not in names:
-                known = f"Known: {', '.join(names)}." if names else "This call has none."
-                raise InvalidQuery(f"There is no query parameter `{name[:80]}`. {known}")
-            if sent.count(name) > 1:
-                raise InvalidQuery(f"`{name}` was given {sent.count(name)} times. Give it once, comma separated.")
+    Raises:
+        InvalidQuery: There is one.
+    """
+    sent = [name for name, _ in request.query_params.multi_items()]
+    for name in sent:
+        if name not in names:
+            known = f"Known: {', '.join(names)}." if names else "This call has none."
+            raise InvalidQuery(f"There is no query parameter `{name[:80]}`. {known}")
+        if sent.count(name) > 1:
+            raise InvalidQuery(f"`{name}` was given {sent.count(name)} times. Give it once, comma separated.")
 
-    return check
+
+def positive(header: str, text: str | None) -> int | None:
+    """The number in a header; None when it was not sent.
+
+    Raises:
+        InvalidQuery: it is not a positive whole number.
+    """
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**53):
+        raise InvalidQuery(f"The header {header} is '{text[:80]}'; it is a positive whole number.")
+    return int(text)
 
 
 def pairs(parameter: str, text: str | None) -> dict[str, str]:

@@ -18,8 +18,8 @@ from equifield_service.domain.errors import (
 )
 from equifield_service.metrics import Metrics
 from equifield_service.routes.reading import (
+    check_queries,
     deadline_of,
-    only_queries,
     pairs,
     read_body,
     sizes,
@@ -180,7 +180,7 @@ def test_sizes_that_are_none_are_refused(text: str) -> None:
 
 
 def test_known_queries_pass() -> None:
-    asyncio.run(only_queries("version", "map")(request(query="map=u:v&version=1")))
+    check_queries(request(query="map=u:v&version=1"), ["version", "map"])
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_known_queries_pass() -> None:
 )
 def test_unknown_and_repeated_queries_are_refused(query: str, message: str) -> None:
     with pytest.raises(InvalidQuery, match=message):
-        asyncio.run(only_queries("map")(request(query=query)))
+        check_queries(request(query=query), ["map"])
 
 
 def test_a_deadline_is_the_settings_or_the_clients_cut_to_the_longest() -> None:

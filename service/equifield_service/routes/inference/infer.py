@@ -10,12 +10,11 @@ from starlette.types import Receive, Scope, Send
 from equifield.package.manifest import Manifest
 
 from ...domain.asking import sample_bytes
-from ...domain.errors import InvalidQuery
 from ...domain.grids import boundary_of
 from ...domain.tensors import Tensors
 from ...parts import Parts
 from ...scheduling import Array, BatchKey, Guest
-from ..reading import deadline_of, pairs, read_body, while_wanted
+from ..reading import deadline_of, pairs, positive, read_body, while_wanted
 from . import encoding, wire
 
 JSON_SIZE = b"inference-header-content-length"
@@ -39,12 +38,7 @@ class Sent:
         Raises:
             InvalidQuery: it is something else.
         """
-        text = self.text(name)
-        if text is None:
-            return None
-        if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) < 2**53):
-            raise InvalidQuery(f"The header {name.decode()} is '{text[:80]}'; it is a positive whole number.")
-        return int(text)
+        return positive(name.decode(), self.text(name))
 
 
 class Infer:
