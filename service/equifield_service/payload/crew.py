@@ -40,7 +40,7 @@ class Crew:
         self._processes, self._arena_bytes = processes, arena_bytes
         self._limits, self._seconds_per_file, self._log = limits, seconds_per_file, log
         self._files: dict[Child, int] = {}  # how many each process has worked on
-        self._idle: asyncio.LifoQueue[Child] = asyncio.LifoQueue()  # what worked last is warm
+        self._idle: asyncio.Queue[Child] = asyncio.Queue()
         self._replacing: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -66,7 +66,7 @@ class Crew:
         await asyncio.gather(*self._replacing, return_exceptions=True)
         await asyncio.gather(*(child.kill() for child in self._files))
         self._files.clear()
-        self._idle = asyncio.LifoQueue()
+        self._idle = asyncio.Queue()
 
     @property
     def pids(self) -> list[int]:
