@@ -1,6 +1,6 @@
 """What a request to a model asks: its query and headers, read at once, and what OpenAPI says of them.
 
-A framework that takes a dozen parameters one by one needs half a millisecond for them, a sixth of a small prediction.
+A framework that takes a dozen parameters one by one needs a quarter of a millisecond for them (0.39 against 0.15 ms).
 """
 
 from typing import Any, TypeVar
