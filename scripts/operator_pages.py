@@ -53,6 +53,15 @@ WAYS_OUT = {
     "rate_limited": "Client: wait as `Retry-After` says. Operator: the key's `rate` and `burst`.",
     "body_too_slow": "Client: send on a faster line, or less. Operator: `EQUIFIELD_BODY_PATIENCE_S`, "
     "`EQUIFIELD_BODY_MIN_RATE`; a proxy that buffers requests hides slow lines.",
+    "unknown_job": "Client: `GET /v1/jobs` lists the jobs of a key.",
+    "job_expired": "Client: submit it again, and fetch results before `expires`.",
+    "idempotency_conflict": "Client: a key of its own for each request, the same one only to send it again.",
+    "quota_exceeded": "Client: wait for a job or dismiss one.",
+    "ledger_unavailable": "Client: again, with the same `Idempotency-Key`. Operator: is the database there, and does "
+    "it answer? The log has its words.",
+    "spool_full": "Client: again later. Operator: room on the disk of the spool or the database; nothing that was "
+    "accepted is lost.",
+    "spool_failed": "Client: once more at most. Operator: the log has the fault; is the spool's disk or bucket there?",
 }
 """What each answer asks for; errors about the content of files share `FILE`."""
 

@@ -12,6 +12,8 @@
     ├── UnknownModel, UnknownVersion, ModelUnavailable
     ├── QueueFull, DeadlineExceeded
     ├── KeyRefused, ScopeMissing, RateLimited, BodyTooSlow
+    ├── UnknownJob, JobExpired, IdempotencyConflict, QuotaExceeded
+    ├── LedgerUnavailable, SpoolFull, SpoolFailed
     └── WorkerFailed, PayloadProcessFailed
 
 The errors know no HTTP: `routes.problems` holds the one table from class to status.
@@ -195,3 +197,31 @@ class RateLimited(DomainError):
 
 class BodyTooSlow(DomainError):
     code, title = "body_too_slow", "The body came too slowly"
+
+
+class UnknownJob(DomainError):
+    code, title = "unknown_job", "There is no such job"
+
+
+class JobExpired(DomainError):
+    code, title = "job_expired", "The job's time is over and its result is gone"
+
+
+class IdempotencyConflict(DomainError):
+    code, title = "idempotency_conflict", "The idempotency key was used for another request"
+
+
+class QuotaExceeded(DomainError):
+    code, title = "quota_exceeded", "The key has as many unfinished jobs as it may have"
+
+
+class LedgerUnavailable(DomainError):
+    code, title = "ledger_unavailable", "The database of jobs does not answer"
+
+
+class SpoolFull(DomainError):
+    code, title = "spool_full", "There is no room for the job"
+
+
+class SpoolFailed(DomainError):
+    code, title = "spool_failed", "The files of the job cannot be read or written"

@@ -52,6 +52,21 @@ def _stamp(path: Path) -> Stamp | None:
     return state.st_size, state.st_mtime_ns
 
 
+def url_to_system(url: str) -> tuple[Any, str]:
+    """The file system that a URL names, without a memory of what it listed, and the path there.
+
+    Raises:
+        ImportError: The library for such URLs is not installed.
+        ValueError: Nothing is known to understand them.
+    """
+    protocol = url.partition("://")[0]
+    try:
+        return fsspec.url_to_fs(url, use_listings_cache=False)  # type: ignore[no-any-return]
+    except ImportError as error:
+        way_out = f"pip install 'equifield[{EXTRAS[protocol]}]'" if protocol in EXTRAS else str(error)
+        raise ImportError(f"what reads {protocol}:// is not installed: {way_out}") from error
+
+
 class Remote:
     """A bucket, or a folder of one.
 
@@ -61,12 +76,7 @@ class Remote:
     """
 
     def __init__(self, url: str):
-        protocol = url.partition("://")[0]
-        try:
-            self._system, self._root = fsspec.url_to_fs(url, use_listings_cache=False)
-        except ImportError as error:
-            way_out = f"pip install 'equifield[{EXTRAS[protocol]}]'" if protocol in EXTRAS else str(error)
-            raise ImportError(f"what reads {protocol}:// is not installed: {way_out}") from error
+        self._system, self._root = url_to_system(url)
 
     def files(self, below: str = "") -> dict[str, Stamp]:
         """Every file below a path, by its path from here; a folder that a tool stored as an empty object is none."""

@@ -38,6 +38,13 @@ HTTP_STATUS: dict[type[DomainError], int] = {
     errors.ScopeMissing: 403,
     errors.RateLimited: 429,
     errors.BodyTooSlow: 408,
+    errors.UnknownJob: 404,
+    errors.JobExpired: 410,
+    errors.IdempotencyConflict: 422,
+    errors.QuotaExceeded: 429,
+    errors.LedgerUnavailable: 503,
+    errors.SpoolFull: 507,
+    errors.SpoolFailed: 500,
 }
 
 WWW_AUTHENTICATE: dict[type[DomainError], str] = {

@@ -1,0 +1,220 @@
+"""The ledger: what was accepted, who works on it, and what came of it."""
+
+from collections.abc import Collection
+from typing import Any, Self
+
+from sqlalchemy import insert, null, select, update
+
+from . import listing, queue
+from .database import Database
+from .job import Checkpoint, Failure, Job, LeaseLost, Order, Piece, Status, before
+from .tables import NOBODY, ended, job_of, jobs, now, row_of
+
+
+class Ledger:
+    """Every job, in a database that survives those who work on it.
+
+    Whoever claims a job holds it for the length of a lease, and renews that while it works. Once a lease has run out
+    the job may be claimed by another, and from then on the former holder is refused, whatever it asks for: each claim
+    has a number, and only the newest one can change the job. So a job may be computed more than once, and has one
+    result.
+
+    All times come from the clock of the database, so gateways whose clocks differ agree on which lease has run out. A
+    clock that jumps lets a lease run out early, which costs work but no result, or late, which costs time.
+
+    Every method raises `LedgerUnavailable` if the database does not answer in time, and `SpoolFull` if its disk is
+    full. A change may then have been made or not: all of them can be asked for again.
+
+    Args:
+        url: `sqlite:///path` or `postgresql://user@host/name`.
+        keep_s: For so many seconds a job that has ended is kept, with its files.
+        patience_s: For so many seconds the database may take to answer.
+        max_fruitless: A job fails when so many leases in a row have run out without a new checkpoint.
+    """
+
+    def __init__(self, url: str, *, keep_s: float, patience_s: float = 10.0, max_fruitless: int = 3):
+        self._database = Database(url, patience_s)
+        self._keep_s, self._max_fruitless = keep_s, max_fruitless
+
+    async def start(self) -> Self:
+        """Makes or updates the schema; several gateways may do so at once."""
+        await self._database.start()
+        return self
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._database.close()
+
+    async def accept(self, order: Order, *, quota: int | None = None) -> Job:
+        """Enters a job; when this returns, it is on the disk.
+
+        The same owner, idempotency key and digest give the job that is there already, with its own id and input: the
+        caller removes what it wrote for this one.
+
+        Args:
+            quota: How many unfinished jobs the owner may have, this one included.
+
+        Raises:
+            IdempotencyConflict: The owner used the key for another request.
+            QuotaExceeded: The owner has so many unfinished jobs already.
+        """
+        async with self._database.writing() as connection:
+            await self._database.lock(connection, order.owner or "")
+            if order.idempotency_key is not None:
+                known = await queue.known(connection, order)
+                if known is not None:
+                    return known
+            if quota is not None:
+                await queue.check_quota(connection, order, quota)
+            return job_of((await connection.execute(insert(jobs).values(row_of(order)).returning(jobs))).one())
+
+    async def claim(self, holder: str, lease_s: float) -> Job | None:
+        """The next job to work on, for `lease_s` seconds: highest priority first, then the oldest.
+
+        Jobs whose lease has run out go back to the queue first, to their old places, or fail (`max_fruitless`).
+        """
+        async with self._database.writing() as connection:
+            await queue.take_back(connection, self._max_fruitless, self._keep_s)
+            return await queue.claim(connection, holder, lease_s)
+
+    async def renew(self, job: Job, lease_s: float) -> Job:
+        """Holds a job for `lease_s` more seconds from now.
+
+        Raises:
+            LeaseLost: It was dismissed or taken over.
+        """
+        return await self._change(job, lease_until=now() + lease_s)
+
+    async def progress(
+        self,
+        job: Job,
+        lease_s: float,
+        *,
+        step: int,
+        progress: int,
+        checkpoint: Checkpoint | None = None,
+        diagnostics: dict[str, Any] | None = None,
+        message: str = "",
+    ) -> Job:
+        """Renews the lease and notes how far the job is. What is not given stays as it was.
+
+        Raises:
+            LeaseLost: It was dismissed or taken over.
+        """
+        values = {"step": step, "progress": progress, "message": message, "lease_until": now() + lease_s}
+        if checkpoint is not None:
+            values |= {"checkpoint": vars(checkpoint), "fruitless": 0}
+        if diagnostics is not None:
+            values["diagnostics"] = diagnostics
+        return await self._change(job, **values)
+
+    async def finish(self, job: Job, result: Piece, *, message: str = "") -> Job:
+        """Ends a job well. To say so twice, because the first answer was lost, is to say it once.
+
+        Raises:
+            LeaseLost: It was dismissed or taken over: this result is not the one.
+        """
+        values = {"progress": 100, "result": vars(result), "message": message}
+        try:
+            return await self._change(job, **ended(Status.SUCCESSFUL, self._keep_s), **values)
+        except LeaseLost as lost:
+            if lost.job.attempts == job.attempts and lost.job.result == result:
+                return lost.job
+            raise
+
+    async def fail(self, job: Job, failure: Failure, *, result: Piece | None = None) -> Job:
+        """Ends a job badly, with the part of its result that is good.
+
+        Raises:
+            LeaseLost: It was dismissed or taken over.
+        """
+        values = {"failure": vars(failure), "message": failure.detail, "result": vars(result) if result else null()}
+        try:
+            return await self._change(job, **ended(Status.FAILED, self._keep_s), **values)
+        except LeaseLost as lost:
+            if lost.job.attempts == job.attempts and lost.job.failure == failure:
+                return lost.job
+            raise
+
+    async def release(self, job: Job) -> Job:
+        """Gives a job back to the queue, where it has its old place; it goes on from its last checkpoint.
+
+        Raises:
+            LeaseLost: It was dismissed or taken over.
+        """
+        return await self._change(job, status=Status.ACCEPTED, **NOBODY)
+
+    async def dismiss(self, id: str) -> Job:
+        """Cancels a job. Its holder, if there is one, is refused from now on. One that has ended stays as it is.
+
+        Raises:
+            UnknownJob: There is none with this id.
+            JobExpired: There was one.
+        """
+        may_end = jobs.c.status.in_(before(Status.DISMISSED))
+        async with self._database.writing() as connection:
+            statement = update(jobs).where(jobs.c.id == id, may_end).values(ended(Status.DISMISSED, self._keep_s))
+            await connection.execute(statement)
+            return await listing.find(connection, id)
+
+    async def get(self, id: str) -> Job:
+        """A job.
+
+        Raises:
+            UnknownJob: There is none with this id.
+            JobExpired: There was one.
+        """
+        async with self._database.reading() as connection:
+            return await listing.find(connection, id)
+
+    async def page(
+        self,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        status: Status | None = None,
+        model: str | None = None,
+        owner: str | None = None,
+    ) -> listing.Page:
+        """The newest jobs that have not expired, or those that follow on a page, as they are now.
+
+        Whoever goes from page to page sees every job that was there at the beginning, and that stays, exactly once.
+
+        Raises:
+            InvalidQuery: The cursor is from no page of this ledger.
+        """
+        async with self._database.reading() as connection:
+            return await listing.page(connection, limit, cursor, {"status": status, "model": model, "owner": owner})
+
+    async def counts(self) -> dict[Status, int]:
+        """How many jobs are in each state, expired ones not counted."""
+        async with self._database.reading() as connection:
+            return await listing.counts(connection)
+
+    async def expired(self, limit: int = 100) -> list[Job]:
+        """Jobs past their time whose files may still be there: remove all that `Spool.of` finds, then `bury` them."""
+        async with self._database.reading() as connection:
+            statement = select(jobs).where(jobs.c.sweep_at <= now()).order_by(jobs.c.sweep_at).limit(limit)
+            return [job_of(row) for row in await connection.execute(statement)]
+
+    async def bury(self, ids: Collection[str]) -> None:
+        """Notes that the files of expired jobs are gone. What stays of a job says that it was there."""
+        gone = {"checkpoint": null(), "diagnostics": null(), "result": null(), "sweep_at": null(), "parameters": {}}
+        async with self._database.writing() as connection:
+            await connection.execute(update(jobs).where(jobs.c.id.in_(ids), jobs.c.expires <= now()).values(gone))
+
+    async def unknown(self, ids: Collection[str]) -> set[str]:
+        """Those of `ids` that belong to no job: what is in the spool for them was never accepted."""
+        async with self._database.reading() as connection:
+            return set(ids) - set(await connection.scalars(select(jobs.c.id).where(jobs.c.id.in_(ids))))
+
+    async def _change(self, job: Job, **values: Any) -> Job:
+        """Changes a job that is still held by who claimed it as `job`."""
+        held = (jobs.c.id == job.id, jobs.c.attempts == job.attempts, jobs.c.status == Status.RUNNING)
+        async with self._database.writing() as connection:
+            statement = update(jobs).where(*held).values({"updated": now(), **values}).returning(jobs)
+            row = (await connection.execute(statement)).one_or_none()
+            if row is None:
+                now_it_is = await connection.execute(select(jobs).where(jobs.c.id == job.id))
+                raise LeaseLost(job_of(now_it_is.one()))
+            return job_of(row)
