@@ -226,7 +226,12 @@ def test_pages_hold_every_job_once_while_others_are_added_and_taken(url: str) ->
 
 def test_pages_are_filtered_by_state_model_and_owner(url: str) -> None:
     async def story(ledger: Ledger) -> None:
-        details = ({"owner": "ann"}, {"owner": "ann", "model": "other"}, {"owner": "bob"}, {})
+        details: tuple[dict[str, str], ...] = (
+            {"owner": "ann"},
+            {"owner": "ann", "model": "other"},
+            {"owner": "bob"},
+            {},
+        )
         ids = [(await ledger.accept(order(**detail))).id for detail in details]
         await claimed(ledger)
 

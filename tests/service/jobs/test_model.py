@@ -44,7 +44,7 @@ class Walk:
             await self.agree()
 
     async def accept(self) -> None:
-        owner, digest, key = (self.random.choice(some) for some in ("ab", "de", (None, "k")))
+        owner, digest, key = self.random.choice("ab"), self.random.choice("de"), self.random.choice((None, "k"))
         priority = self.random.randrange(2)
         asked = order(owner=owner, idempotency_key=key, digest=digest, priority=priority)
         same = [id for id, job in self.jobs.items() if key and (job.owner, job.key) == (owner, key)]

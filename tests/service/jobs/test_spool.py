@@ -49,7 +49,7 @@ def test_a_file_that_was_changed_is_never_read_whole(tmp_path: Path, damage: obj
     spool, name = Spool(str(tmp_path)), file_of(new_id(), "result")
     kept = spool.put(name, [TEXT])
     (tmp_path / name).write_bytes(damage(TEXT))  # type: ignore[operator]
-    given = []
+    given: list[bytes] = []
     with pytest.raises(SpoolFailed, match="not what was written"):
         given.extend(spool.read(kept))
     assert sum(map(len, given)) < kept.bytes, "who sends it on sends too little, which the receiver sees"

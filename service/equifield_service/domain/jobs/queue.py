@@ -11,8 +11,11 @@ from .tables import NOBODY, ended, job_of, jobs, now
 async def known(connection: AsyncConnection, order: Order) -> Job | None:
     """The job that the owner has under the key of an order; one that has expired loses the key."""
     same = (jobs.c.owner == (order.owner or ""), jobs.c.idempotency_key == order.idempotency_key)
-    await connection.execute(update(jobs).where(*same, jobs.c.expires <= now()).values(idempotency_key=None))
-    row = (await connection.execute(select(jobs).where(*same))).one_or_none()
+    statement = select(jobs, (jobs.c.expires <= now()).label("is_expired")).where(*same)
+    row = (await connection.execute(statement)).one_or_none()
+    if row is not None and row.is_expired:
+        await connection.execute(update(jobs).where(*same).values(idempotency_key=None))
+        return None
     if row is not None and row.digest != order.digest:
         raise IdempotencyConflict(
             f"The key {order.idempotency_key!r:.200} belongs to the job {row.id}, which was another request. "
@@ -22,6 +25,7 @@ async def known(connection: AsyncConnection, order: Order) -> Job | None:
 
 
 async def check_quota(connection: AsyncConnection, order: Order, quota: int) -> None:
+    """Refuses an order whose owner has as many unfinished jobs as it may have."""
     mine = select(func.count()).select_from(jobs).where(jobs.c.owner == (order.owner or ""), jobs.c.finished.is_(None))
     if ((await connection.scalar(mine)) or 0) >= quota:
         raise QuotaExceeded(
