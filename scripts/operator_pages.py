@@ -37,6 +37,7 @@ WAYS_OUT = {
     "invalid_tensors": "Client: `GET /v2/models/{name}` lists the tensors that the model takes.",
     "invalid_query": "Client: correct the parameter that `detail` names.",
     "not_acceptable": "Client: accept one of the kinds that `detail` names.",
+    "not_autoregressive": "Client: leave out `steps`, or choose a model whose outputs are its inputs.",
     "unknown_model": "Client: `GET /v1/models` lists the models. Operator: look into the store.",
     "unknown_version": "Client: name a version that `GET /v1/models/{name}` lists, or none.",
     "model_unavailable": "Client: try again later. Operator: `GET /v1/models` has the reason under `reason`.",

@@ -95,6 +95,7 @@ class Settings(BaseSettings):
         default=512 * MIB, ge=1, description="Bytes of decoded input admitted at one time; beyond it 429."
     )
 
+    max_steps: int = Field(default=1000, ge=1, description="Most steps of a rollout in one request.")
     max_body_bytes: int = Field(default=64 * MIB, ge=1, description="Largest request body, as sent.")
     max_json_bytes: int = Field(
         default=MIB,

@@ -40,6 +40,7 @@ def manifest(name: str = "tiny", version: str = "1") -> Manifest:
         inputs=(VELOCITY, TRACER),
         outputs=(VELOCITY, TRACER),
         grid=GridSpec(axes=("x", "y"), boundary=("periodic", "periodic"), warm=((8, 8),), minimum=4, multiple=2),
+        time_step=3600.0,
         provenance=Provenance(created="2026-01-01", engine_version="0.1.0", training="none", data="none"),
     )
 

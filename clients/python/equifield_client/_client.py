@@ -109,7 +109,7 @@ class Client:
             axes: Which dimension is which axis, as in `{"x": "lon", "y": "lat"}`.
             boundary: `"periodic"`, `"zero"`, `"reflect"`, `"replicate"` or `"mirror"` (a wall) for an axis, instead
                 of the model's default.
-            options: `units`, `missing`, `group`, `stagger`, `dtype`, `compress`: see `Options`.
+            options: `units`, `missing`, `group`, `stagger`, `dtype`, `compress`, `steps`, `every`: see `Options`.
 
         Raises:
             PayloadError: The input is at fault; the class says how, and `detail` what would be right.

@@ -13,7 +13,7 @@
         │   ├── EmptyDimension, MissingValues, InfiniteValues, SchemaMismatch
         │   ├── UnitsMismatch, GroupMissing, DigestMismatch
         │   └── InvalidTensors
-        ├── InvalidQuery, NotAcceptable
+        ├── InvalidQuery, NotAcceptable, NotAutoregressive
         ├── UnknownModel, UnknownVersion, ModelUnavailable
         ├── QueueFull, DeadlineExceeded
         ├── KeyRefused, ScopeMissing, RateLimited, BodyTooSlow
@@ -247,6 +247,12 @@ class NotAcceptable(APIStatusError):
     """The service has no representation that the client accepts."""
 
     code = "not_acceptable"
+
+
+class NotAutoregressive(APIStatusError):
+    """The model does not take what it gives, so it has no rollout."""
+
+    code = "not_autoregressive"
 
 
 class UnknownModel(APIStatusError):

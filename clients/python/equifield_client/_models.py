@@ -119,6 +119,7 @@ class ModelInfo:
         digest: The hash of the model package.
         provenance: Where the weights come from.
         translation_step: The law holds for shifts by multiples of this many grid points.
+        time_step: The seconds from a state to the one that is predicted from it, where the model says so.
     """
 
     name: str
@@ -134,6 +135,7 @@ class ModelInfo:
     outputs: tuple[FieldSpec, ...] = ()
     grid: GridSpec | None = None
     translation_step: int = 1
+    time_step: float | None = None
     digest: str = ""
     reason: str | None = None
     certificate: EquivarianceReport | None = None

@@ -29,9 +29,14 @@ class Options(Reading, total=False):
         compress: The level of their zlib compression, 1 to 9, which makes the answer NetCDF-4.
         precision: Of matrix products and convolutions in the model; float32 without it.
         symmetrize: Whether to average the prediction over the model's group, at as many times the cost.
+        steps: How often to apply the model, each time to what it gave: a rollout. The answer has an axis of steps:
+            the time of the dataset where the model says how long a step is, else `step`.
+        every: Which states of a rollout are given: every which one; all without it. It divides `steps`.
     """
 
     dtype: Literal["float32", "float64"] | None
     compress: int | None
     precision: Literal["float32", "tf32", "bfloat16"] | None
     symmetrize: bool | None
+    steps: int | None
+    every: int | None

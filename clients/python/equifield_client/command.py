@@ -35,6 +35,8 @@ Group = Annotated[str | None, typer.Option(metavar="/model", help="The NetCDF-4 
 Stagger = Annotated[Literal["center"] | None, typer.Option(help="Averages components on cell faces.")]
 Dtype = Annotated[Literal["float32", "float64"] | None, typer.Option(help="Type of the prediction.")]
 Compress = Annotated[int | None, typer.Option(min=0, max=9, help="Level of zlib compression.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Steps of a rollout.", show_default="one prediction")]
+Every = Annotated[int | None, typer.Option(min=1, help="Which of its states are written: every which one.")]
 Grid = Annotated[str | None, typer.Option(metavar="64,128", help="Size of the random fields, without IN.nc.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the random fields, without IN.nc.")]
 Source = Annotated[Path, typer.Argument(metavar="IN.nc", exists=True, dir_okay=False, help="The fields.")]
@@ -58,6 +60,8 @@ def predict(
     stagger: Stagger = None,
     dtype: Dtype = None,
     compress: Compress = None,
+    steps: Steps = None,
+    every: Every = None,
     url: Url = DEFAULT_URL,
     timeout: Timeout = DEFAULT_TIMEOUT,
     retries: Retries = Retry.limit,
@@ -77,6 +81,8 @@ def predict(
                 boundary=pairs("boundary", boundary),
                 dtype=dtype,
                 compress=compress,
+                steps=steps,
+                every=every,
                 **reading,
             )
         variables = prediction(content)

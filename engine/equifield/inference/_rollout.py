@@ -17,15 +17,18 @@ from ._precision import Precision, in_precision
 
 
 class CompiledRollout:
-    """`chunk` steps of a rollout, compiled ahead of time; each call goes on from the history that the last one gave."""
+    """`chunk` steps of a rollout, compiled ahead of time; each call goes on from the history that the last one gave.
+
+    - program: as JAX has it.
+    """
 
     def __init__(self, program: Compiled, parameters: Any, shape: tuple[int, ...]):
-        self._program = program
+        self.program = program
         self._parameters = parameters
         self._shape = shape
 
     def __call__(self, history: Float[Array | np.ndarray, "past batch *grid features"]) -> Rollout:
-        """The next `chunk` states; give the next call `.history.array` of the result.
+        """The next `chunk` states, or those of them that are kept; give the next call `.history.array` of the result.
 
         An array on the device is used up: its memory holds the next history.
 
@@ -36,7 +39,7 @@ class CompiledRollout:
                 f"This rollout is compiled for a history (past, batch, *grid, features) of {self._shape} float32, not "
                 f"of {history.shape} {history.dtype}."
             )
-        piece: Rollout = self._program(self._parameters, history)
+        piece: Rollout = self.program(self._parameters, history)
         return piece
 
 
@@ -49,6 +52,7 @@ def compile_rollout(
     boundary: tuple[Boundary, ...],
     past: int,
     chunk: int,
+    every: int = 1,
     precision: Precision = "float32",
 ) -> CompiledRollout:
     """Compiles `chunk` steps of a rollout; one program makes trajectories of any length, with the same states.
@@ -62,16 +66,20 @@ def compile_rollout(
     - grid, batch, boundary: of a state; `batch` trajectories are computed at once.
     - past: how many past states the model takes.
     - chunk: the number of steps of one call.
+    - every: which states a call gives: the `every`-th, the `2 * every`-th, ...; only these leave the device.
     - precision: as in `compile_model`.
 
-    **Raises:** `ValueError` as `rollout_chunks`, and for an unknown precision.
+    **Raises:** `ValueError` as `rollout_chunks`, for an unknown precision, and when `chunk` is no multiple of `every`.
     """
+    if every < 1 or chunk % every:
+        raise ValueError(f"A chunk is a multiple of `every`, but {chunk} is none of {every}.")
     parameters, static = eqx.partition(model, eqx.is_array)
 
     def run(parameters: Any, array: Array) -> Rollout:
         history = MultiImage(array, field_type, boundary)
         (piece,) = rollout_chunks(eqx.combine(parameters, static), history, steps=chunk, chunk=chunk)
-        return piece
+        states = piece.states.with_array(piece.states.array[every - 1 :: every])
+        return Rollout(states, piece.result, piece.steps_completed, piece.history)
 
     shape = (past, batch, *grid, field_type.size(len(grid)))
     array = jax.ShapeDtypeStruct(shape, jnp.float32)  # type: ignore[no-untyped-call]

@@ -125,7 +125,10 @@ class Provenance(_Frozen):
 
 
 class Manifest(_Frozen):
-    """Everything a service or a client must know about a model without loading it."""
+    """Everything a service or a client must know about a model without loading it.
+
+    `time_step` is the time between a state and the next one that the model predicts from it, in seconds.
+    """
 
     format: Literal[1] = 1
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -140,6 +143,7 @@ class Manifest(_Frozen):
     grid: GridSpec
     dtype: Literal["float32"] = "float32"
     translation_step: int = Field(default=1, ge=1)
+    time_step: float | None = Field(default=None, gt=0)
     provenance: Provenance
     files: dict[str, Sha256] = Field(default_factory=dict)
     digest: str = ""

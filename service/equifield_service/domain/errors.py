@@ -8,7 +8,7 @@
     │   ├── AxisMissing, AxisAmbiguous, StaggeredGrid, SpacingNotUniform, GridUnsupported
     │   ├── EmptyDimension, MissingValues, InfiniteValues, SchemaMismatch
     │   └── UnitsMismatch, GroupMissing, DigestMismatch, InvalidTensors
-    ├── InvalidQuery, NotAcceptable
+    ├── InvalidQuery, NotAcceptable, NotAutoregressive
     ├── UnknownModel, UnknownVersion, ModelUnavailable
     ├── QueueFull, DeadlineExceeded
     ├── KeyRefused, ScopeMissing, RateLimited, BodyTooSlow
@@ -153,6 +153,10 @@ class InvalidQuery(DomainError):
 
 class NotAcceptable(DomainError):
     code, title = "not_acceptable", "No representation that the client accepts"
+
+
+class NotAutoregressive(DomainError):
+    code, title = "not_autoregressive", "The model does not take what it gives, so it has no rollout"
 
 
 class UnknownModel(DomainError):

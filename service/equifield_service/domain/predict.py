@@ -1,9 +1,11 @@
 """The way of one prediction: file -> packed array -> model -> file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal
+
+import numpy as np
 
 from equifield.package.manifest import Manifest
 
@@ -11,11 +13,12 @@ from .. import tracing
 from ..metrics import Metrics
 from ..payload import Kind, PayloadPool, WriteOptions
 from ..payload import Precision as Type
-from ..scheduling import BatchKey, Guest, Precision, Scheduler
+from ..scheduling import Array, BatchKey, Guest, Precision, Scheduler
 from .asking import Ask, decode, sample_bytes
 from .errors import InvalidQuery
 from .grids import boundary_of
 from .registry import Entry, Registry
+from .rollouts import Steps, check_autoregressive, check_room, progress
 
 VERSION = version("equifield")
 
@@ -33,6 +36,7 @@ class Form:
         compress: The level of their zlib compression, 0 for none. Where the kind is open, it makes it NetCDF-4.
         precision: Of matrix products and convolutions.
         symmetrize: Whether to average over the group.
+        steps: Of a rollout; None for a prediction.
     """
 
     kind: Wanted = "same"
@@ -40,17 +44,19 @@ class Form:
     compress: int = 0
     precision: Precision = "float32"
     symmetrize: bool = False
+    steps: Steps | None = None
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A file with the predicted fields, and who predicted them."""
+    """A file with the predicted fields, who predicted them, and how far a rollout came."""
 
     body: memoryview
     kind: Kind
     model: str
     version: str
     samples: int
+    completed: int | None = None
 
 
 class Predictor:
@@ -75,6 +81,9 @@ class Predictor:
         self, manifest: Manifest, entry: Entry, ask: Ask, body: bytes, form: Form, guest: Guest
     ) -> Prediction:
         boundary_of(manifest.grid, ask.boundary)  # before the body is worth any work
+        if form.steps is not None:
+            check_autoregressive(manifest)
+            ask = replace(ask, options=replace(ask.options, rollout=True))
         decoded = await decode(self._pool, self._metrics, body, manifest, ask)
         del body
         frame, array = decoded.frame, decoded.array
@@ -82,15 +91,11 @@ class Predictor:
         boundary = boundary_of(manifest.grid, ask.boundary, frame.periodic)
         options = write_options(form, frame.kind)
         guest.hold(array.nbytes)
-        grid = array.shape[1:-1]
-        work = self._scheduler.submit(
-            BatchKey(manifest.name, manifest.version, grid, boundary, form.precision, form.symmetrize),
-            array,
-            sample_bytes=sample_bytes(manifest, grid),
-            deadline=ask.deadline,
-        )
+        key = BatchKey(manifest.name, manifest.version, array.shape[1:-1], boundary, form.precision, form.symmetrize)
+        work = self._compute(manifest, key, array, form, ask, guest)
         del array  # the work holds it for as long as it needs it
         prediction = await work
+        came = None if form.steps is None else progress(prediction, form.steps)
         with tracing.span("payload encode"), self._metrics.payload_seconds.labels("encode").time():
             answer = await self._pool.encode(
                 manifest,
@@ -99,8 +104,22 @@ class Predictor:
                 options=options,
                 attributes=attributes(manifest, entry),
                 timeout=ask.remaining(),
+                progress=came,
             )
-        return Prediction(answer, options.kind, manifest.name, manifest.version, len(prediction))
+        completed = None if came is None else came.completed
+        return Prediction(answer, options.kind, manifest.name, manifest.version, len(prediction), completed)
+
+    async def _compute(
+        self, manifest: Manifest, key: BatchKey, array: Array, form: Form, ask: Ask, guest: Guest
+    ) -> Array:
+        """What the model gives: `(batch, *grid, features)`, of a rollout `(batch, frames, *grid, features)`."""
+        size, steps = sample_bytes(manifest, key.grid), form.steps
+        if steps is not None:
+            itemsize = np.dtype(form.dtype).itemsize
+            check_room(array.shape, steps, itemsize=itemsize, most=self._scheduler.max_batch_bytes)
+            guest.hold(array.nbytes * steps.frames)
+            key, size = replace(key, steps=steps.steps, every=steps.every), size * steps.frames
+        return await self._scheduler.submit(key, array, sample_bytes=size, deadline=ask.deadline)
 
 
 def write_options(form: Form, sent: Kind) -> WriteOptions:

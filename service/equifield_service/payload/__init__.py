@@ -11,6 +11,7 @@ from .values import Kind as Kind
 from .values import Limits as Limits
 from .values import Missing as Missing
 from .values import Precision as Precision
+from .values import Progress as Progress
 from .values import ReadOptions as ReadOptions
 from .values import Stagger as Stagger
 from .values import WriteOptions as WriteOptions

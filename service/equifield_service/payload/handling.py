@@ -4,6 +4,7 @@ import functools
 import logging
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
@@ -23,9 +24,10 @@ from .packing import Packed, Plan, locate, make_plan, names_of, pack
 from .reading import File, opened
 from .shell import Shell, shell_of
 from .staggered import centred
+from .steps import rolled_out, steps_axis
 from .symmetry import check_symmetry
 from .units import conversions
-from .values import Allocate, Buffer, Bytes, Kind, Limits, ReadOptions, WriteOptions
+from .values import Allocate, Buffer, Bytes, Kind, Limits, Progress, ReadOptions, WriteOptions
 from .writing import answer, serialise
 
 logger = logging.getLogger(__name__)
@@ -115,13 +117,16 @@ def _decode(
     if comment:
         plan.repeated["comment"] = comment
     plan.notes.extend(notes)
+    if options.rollout:
+        plan = replace(plan, steps=steps_axis(file.variables, kept, plan, manifest))
     return packed, plan, shell_of(file, kept, mask)
 
 
 def encode(shell: Bytes, message: Message, manifest: Manifest, prediction: Packed, new: Allocate = np.empty) -> Bytes:
     """Writes a prediction into a file with the coordinates and attributes of the one that was sent."""
-    options = WriteOptions(**message["options"])
-    content = answer(
-        Shell.from_bytes(shell), manifest, Plan(**message["plan"]), prediction, message["attributes"], options
-    )
+    options, sent, plan = WriteOptions(**message["options"]), Shell.from_bytes(shell), Plan(**message["plan"])
+    if message.get("progress") is not None:
+        sent, plan = rolled_out(sent, plan, manifest, Progress(**message["progress"]))
+        prediction = prediction.reshape(-1, *prediction.shape[2:])
+    content = answer(sent, manifest, plan, prediction, message["attributes"], options)
     return serialise(content, options, message["sent"], new)

@@ -40,6 +40,7 @@ class Plan:
         periodic: The axes of the model along which the grid closes.
         repeated: Attributes that every output variable has.
         notes: What was done to the input, for the history.
+        steps: The dimension along which the states of a rollout will lie.
     """
 
     sizes: dict[str, int]
@@ -49,11 +50,13 @@ class Plan:
     periodic: list[str]
     repeated: dict[str, str]
     notes: list[str]
+    steps: str | None = None
 
     @property
     def batch(self) -> list[str]:
-        """The dimensions that are no axis of the model."""
-        return [dim for dim in self.sizes if dim not in self.grid]
+        """The dimensions that are no axis of the model; the steps of a rollout vary fastest."""
+        others = [dim for dim in self.sizes if dim not in self.grid and dim != self.steps]
+        return [*others, *(dim for dim in [self.steps] if dim in self.sizes)]
 
     def to_json(self) -> dict[str, Any]:
         """The plan as it travels through the gateway."""

@@ -26,7 +26,7 @@ from ..logs import LogOptions
 from .crew import Crew
 from .describing import wants_of
 from .magic import kind_of
-from .values import Decoded, Frame, Limits, ReadOptions, WriteOptions
+from .values import Decoded, Frame, Limits, Progress, ReadOptions, WriteOptions
 
 Reply = tuple[Message, list[npt.NDArray[Any]]]
 
@@ -132,22 +132,27 @@ class PayloadPool:
         options: WriteOptions,
         attributes: Mapping[str, str],
         timeout: float,
+        progress: Progress | None = None,
     ) -> memoryview:
         """Writes a prediction as a file of some kind, with the coordinates and attributes of the file that was decoded.
 
         Args:
             manifest: Of the same model.
             frame: That of what `decode` returned.
-            prediction: `(batch, *grid, features)`, in the order of the manifest's outputs.
+            prediction: `(batch, *grid, features)`, in the order of the manifest's outputs; of a rollout
+                `(batch, frames, *grid, features)`.
             options: How to write it.
             attributes: Global attributes to set; `history` is appended to the file's own.
             timeout: Seconds that are left to the request.
+            progress: How far a rollout came; its frame must be that of a file decoded for one.
 
         Raises:
             NotAcceptable: The kind cannot hold the file's coordinates.
             DeadlineExceeded: The request's time is over.
         """
-        expected = (*frame.shape, len(packed_components(manifest.outputs, manifest.grid.axes)))
+        batch, *grid = frame.shape
+        frames = () if progress is None else (progress.frames,)
+        expected = (batch, *frames, *grid, len(packed_components(manifest.outputs, manifest.grid.axes)))
         if prediction.shape != expected or prediction.dtype != np.float32:
             raise ValueError(
                 f"`encode` needs a float32 prediction of shape {expected}, the batch and grid of the input "
@@ -160,6 +165,7 @@ class PayloadPool:
             sent=frame.kind,
             plan=frame.plan,
             attributes=dict(attributes),
+            progress=None if progress is None else vars(progress),
         )
         _, (file,) = await self._call(message, [frame.shell, prediction], timeout, _Expected("|u1", 1))
         return file.data

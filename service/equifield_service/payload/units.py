@@ -109,6 +109,12 @@ def _between(sent: str, wanted: str) -> Conversion | None:
     return Conversion(factor, zero) if linear else None
 
 
+def seconds_in(unit: str) -> float | None:
+    """How many seconds a unit of time has; None if it is none."""
+    found = _between(unit, "s")
+    return None if found is None or found.offset else found.factor
+
+
 def step_factor(sent: str, wanted: str) -> float:
     """By what steps along one axis are multiplied to compare them with those along another; 1 where nobody knows."""
     found = _between(sent, wanted) if sent and wanted and sent != wanted else None

@@ -30,6 +30,7 @@ class ReadOptions:
         missing: What to put in place of missing values: zero, or the nearest value on the grid. None: refuse.
         group: The group of a NetCDF-4 file whose variables are read: `/model`. None: the root group.
         stagger: `center` averages components on cell faces to the cell centres. None: refuse.
+        rollout: Whether the answer will be a rollout, which needs an axis for its steps.
     """
 
     map: Mapping[str, str] = field(default_factory=dict)
@@ -38,6 +39,27 @@ class ReadOptions:
     missing: Missing | None = None
     group: str | None = None
     stagger: Stagger | None = None
+    rollout: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a rollout came.
+
+    Attributes:
+        steps: How many were wanted.
+        every: Of the states, every which one is there: `every`, `2 * every`, ..., `steps`.
+        completed: The last of these steps up to which all states are finite; the later ones are NaN.
+    """
+
+    steps: int
+    every: int
+    completed: int
+
+    @property
+    def frames(self) -> int:
+        """How many states there are."""
+        return self.steps // self.every
 
 
 @dataclass(frozen=True)

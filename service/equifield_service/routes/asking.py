@@ -92,6 +92,17 @@ class PredictQuery(Query):
         default=False,
         description="Whether to average the prediction over the model's group, at as many times the cost.",
     )
+    steps: int | None = Field(
+        default=None,
+        ge=1,
+        description="How often to apply the model, each time to what it gave: a rollout. By default it predicts once, "
+        "and the answer has no axis of steps.",
+    )
+    every: int | None = Field(
+        default=None,
+        ge=1,
+        description="Which states of a rollout are given: every which one. It divides `steps`; by default 1.",
+    )
 
 
 class CheckQuery(Query):

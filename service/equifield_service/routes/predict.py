@@ -2,14 +2,17 @@
 
 from fastapi import APIRouter, Request, Response
 
-from ..domain.errors import NotAcceptable
+from ..domain.errors import NotAcceptable, NotAutoregressive
 from ..domain.predict import Form
+from ..domain.rollouts import steps_of
 from ..parts import Parts
 from .accepting import MEDIA_TYPE, wanted_kind
 from .asking import FILE, PredictQuery, ask_of, described, read_query
 from .digest import CONTENT_DIGEST, check_digest
 from .problems import WORK, responses
 from .reading import read_body, while_wanted
+
+COMPLETED = "Equifield-Steps-Completed"
 
 
 def router(parts: Parts) -> APIRouter:
@@ -20,7 +23,7 @@ def router(parts: Parts) -> APIRouter:
         "/{name}/predict",
         response_class=Response,
         responses={
-            **responses(*WORK, NotAcceptable),
+            **responses(*WORK, NotAcceptable, NotAutoregressive),
             200: {"description": "The predicted fields, on the grid of the file that was sent", "content": FILE},
         },
         openapi_extra=described(PredictQuery, needs_body=True),
@@ -30,11 +33,16 @@ def router(parts: Parts) -> APIRouter:
 
         The answer has the kind that was sent, unless `Accept` says otherwise: `application/netcdf; version=3`,
         `application/netcdf; version=4` or `application/json`.
+
+        With `steps` it is a rollout, whose states lie along the file's time if the model says how long a step is and
+        the file has one time, else along a new dimension `step`. `Equifield-Steps-Completed` says up to which step
+        all states are finite.
         """
         query = read_query(PredictQuery, request)
         ask = ask_of(request, name, query, parts.settings)
         kind = wanted_kind(request.headers.get("accept"))
-        form = Form(kind, query.dtype, query.compress, query.precision, query.symmetrize)
+        steps = steps_of(query.steps, query.every, most=parts.settings.max_steps)
+        form = Form(kind, query.dtype, query.compress, query.precision, query.symmetrize, steps)
         parts.registry.serving(ask.model, ask.version)
         with parts.admission.enter() as guest:
             limit = parts.settings.max_body_bytes
@@ -44,10 +52,9 @@ def router(parts: Parts) -> APIRouter:
             del body  # the work holds it for as long as it needs it
             prediction = await while_wanted(request, work)
         request.state.samples = prediction.samples
-        return Response(
-            prediction.body,
-            media_type=MEDIA_TYPE[prediction.kind],
-            headers={"Equifield-Model": f"{prediction.model}/{prediction.version}"},
-        )
+        headers = {"Equifield-Model": f"{prediction.model}/{prediction.version}"}
+        if prediction.completed is not None:
+            headers[COMPLETED] = str(prediction.completed)
+        return Response(prediction.body, media_type=MEDIA_TYPE[prediction.kind], headers=headers)
 
     return routes

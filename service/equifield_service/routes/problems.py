@@ -27,6 +27,7 @@ HTTP_STATUS: dict[type[DomainError], int] = {
     errors.UnsupportedEncoding: 415,
     errors.InvalidQuery: 400,
     errors.NotAcceptable: 406,
+    errors.NotAutoregressive: 422,
     errors.UnknownModel: 404,
     errors.UnknownVersion: 404,
     errors.ModelUnavailable: 503,

@@ -65,6 +65,7 @@ class ModelInfo(BaseModel):
     outputs: list[FieldSpec] = []
     grid: GridSpec | None = None
     translation_step: int = 1
+    time_step: float | None = Field(default=None, description="Seconds from a state to the one predicted from it.")
     digest: str = Field(default="", description="SHA-256 that identifies the package.")
     state: State
     reason: str | None = Field(default=None, description="Why it is not served.")

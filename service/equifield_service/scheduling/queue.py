@@ -1,6 +1,7 @@
 """Who is next: lines of samples by key and priority."""
 
 from collections import deque
+from dataclasses import dataclass, field
 
 from .work import Batch, BatchKey, Priority, Samples, Share
 
@@ -104,3 +105,12 @@ class Queue:
 
     def _line(self, work: Samples) -> Line:
         return self._lines[work.priority].setdefault(work.key, Line())
+
+
+@dataclass(eq=False)
+class Lane:
+    """What waits for the device, and how many batches of it may be there, and are."""
+
+    most: int
+    queue: Queue = field(default_factory=Queue)
+    in_flight: int = 0

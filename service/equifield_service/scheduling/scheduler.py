@@ -8,13 +8,15 @@ from typing import Any, Protocol
 from .. import tracing
 from ..domain.errors import DeadlineExceeded, DomainError, InflatedTooLarge, ModelUnavailable, WorkerFailed
 from ..metrics import Metrics
-from .queue import Queue
+from .queue import Lane
 from .statistics import Statistics
 from .work import Array, Batch, BatchKey, NotPrepared, Predicted, Priority, Samples
 
 STOPPED = "The service stopped before this request had its turn. Send it again."
 IN_FLIGHT = 2
-"""Batches on the device at one time: while one is computed, the next is copied to it."""
+"""Batches of predictions on the device at one time: while one is computed, the next is copied to it."""
+ROLLING = 1
+"""Batches of rollouts on the device at one time; predictions take their turns between two steps."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +24,10 @@ logger = logging.getLogger(__name__)
 class Device(Protocol):
     """Whoever computes."""
 
-    async def predict(self, key: BatchKey, batch: Array) -> Predicted:
-        """The answers to some samples.
+    async def predict(self, key: BatchKey, batch: Array, seconds: float) -> Predicted:
+        """The answers to some samples; for a rollout `(batch, frames, *grid, features)`.
+
+        After so many seconds nobody waits for them any more.
 
         Raises:
             NotPrepared: `prepare` comes first.
@@ -40,20 +44,20 @@ class Scheduler:
     A second batch is handed over while one is computed when it is full; what could still grow waits in the queue. A
     request larger than a batch is split and joined again. One that gave up, or whose deadline has passed, is skipped
     and never disturbs those it would have travelled with; one that makes a batch fail fails alone. While the device
-    is prepared for a new grid, requests for others go on.
+    is prepared for a new grid, requests for others go on. Rollouts, which take long, have a lane of their own, so that
+    predictions do not wait until one is over.
     """
 
     def __init__(
         self, device: Device, metrics: Metrics, statistics: Statistics, *, max_batch: int, max_batch_bytes: int
     ):
         self._device, self._metrics, self._statistics = device, metrics, statistics
-        self._max_batch, self._max_batch_bytes = max_batch, max_batch_bytes
-        self._queue = Queue()
+        self._max_batch, self.max_batch_bytes = max_batch, max_batch_bytes
+        self._predictions, self._rollouts = self._lanes = (Lane(IN_FLIGHT), Lane(ROLLING))
         self.witness: Callable[[BatchKey, Array], None] | None = None
         """Sees the samples of every request that was answered; it must neither keep nor change them."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: set[Samples] = set()
-        self._in_flight = 0
         self._dispatching = self._stopped = False
 
     async def stop(self) -> None:
@@ -63,8 +67,9 @@ class Scheduler:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for work in self._queue.clear():
-            work.fail(ModelUnavailable(STOPPED))
+        for lane in self._lanes:
+            for work in lane.queue.clear():
+                work.fail(ModelUnavailable(STOPPED))
 
     @property
     def pending(self) -> int:
@@ -83,11 +88,11 @@ class Scheduler:
         Raises:
             InflatedTooLarge: not even one.
         """
-        room = min(self._max_batch, self._max_batch_bytes // max(1, sample_bytes))
+        room = min(self._max_batch, self.max_batch_bytes // max(1, sample_bytes))
         if room == 0:
             raise InflatedTooLarge(
                 f"One sample on grid {grid} needs {sample_bytes} bytes; a batch may have "
-                f"{self._max_batch_bytes}. Send a smaller grid, or raise EQUIFIELD_ARENA_BYTES."
+                f"{self.max_batch_bytes}. Send a smaller grid, or raise EQUIFIELD_ARENA_BYTES."
             )
         return room
 
@@ -102,6 +107,8 @@ class Scheduler:
     ) -> Array:
         """The model's answer to `array` (batch first); `deadline` is in the event loop's time.
 
+        That of a rollout is `(batch, frames, *grid, features)`.
+
         Raises:
             InflatedTooLarge: not even one sample fits into a batch.
             DeadlineExceeded, ModelUnavailable, WorkerFailed: there is no answer.
@@ -110,7 +117,7 @@ class Scheduler:
         limit = self.room(key.grid, sample_bytes)
         work = Samples(key, array, limit, priority, deadline, loop.time(), loop.create_future())
         self._waiting.add(work)
-        self._queue.add(work)
+        self._lane(key).queue.add(work)
         self._dispatch_soon()
         try:
             async with asyncio.timeout_at(deadline):
@@ -137,22 +144,26 @@ class Scheduler:
     def _dispatch(self) -> None:
         self._dispatching = False
         now = asyncio.get_running_loop().time()
-        while self._in_flight < IN_FLIGHT and not self._stopped:
-            batch = self._queue.take(now, full=self._in_flight > 0)
-            if batch is None:
-                return
-            self._in_flight += 1
-            self._do(self._carry(batch))
+        for lane in self._lanes:
+            while lane.in_flight < lane.most and not self._stopped:
+                batch = lane.queue.take(now, full=lane.in_flight > 0)
+                if batch is None:
+                    break
+                lane.in_flight += 1
+                self._do(self._carry(batch, lane))
 
-    async def _carry(self, batch: Batch) -> None:
+    def _lane(self, key: BatchKey) -> Lane:
+        return self._predictions if key.steps is None else self._rollouts
+
+    async def _carry(self, batch: Batch, lane: Lane) -> None:
         try:
             await self._predict(batch)
         except NotPrepared:
-            self._queue.close(batch.key)
-            self._queue.put_back(batch)
+            lane.queue.close(batch.key)
+            lane.queue.put_back(batch)
             self._do(self._prepare(batch.key, sum(share.count for share in batch.shares)))
         finally:
-            self._in_flight -= 1
+            lane.in_flight -= 1
             self._dispatch_soon()
 
     async def _predict(self, batch: Batch) -> None:
@@ -163,7 +174,7 @@ class Scheduler:
         try:
             array = batch.array
             with tracing.continued("batch", batch.shares[0].work.trace):
-                predicted = await self._device.predict(batch.key, array)
+                predicted = await self._device.predict(batch.key, array, batch.deadline - began)
             if len(predicted.rows) != len(array):
                 raise WorkerFailed(f"The worker answered {len(predicted.rows)} samples to {len(array)}.")
         except NotPrepared:
@@ -202,18 +213,19 @@ class Scheduler:
             return
         for share in batch.shares:
             share.work.suspect = True
-        self._queue.put_back(batch)
+        self._lane(batch.key).queue.put_back(batch)
 
     async def _prepare(self, key: BatchKey, samples: int) -> None:
+        queue = self._lane(key).queue
         try:
             await self._device.prepare(key, samples)
         except BaseException as error:
-            for work in self._queue.remove(key):
+            for work in queue.remove(key):
                 work.fail(_as_answer(error))
             if not isinstance(error, Exception):
                 raise
         finally:
-            self._queue.open(key)
+            queue.open(key)
             self._dispatch_soon()
 
     def _fail(self, batch: Batch, error: BaseException) -> None:

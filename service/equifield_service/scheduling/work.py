@@ -23,6 +23,8 @@ class BatchKey:
     Attributes:
         precision: Of matrix products and convolutions.
         symmetrize: Whether the prediction is averaged over the group.
+        steps: How often the model is applied, each time to what it gave; None for a prediction, which is no rollout.
+        every: Of the states of a rollout, every which one is wanted.
     """
 
     model: str
@@ -31,6 +33,8 @@ class BatchKey:
     boundary: tuple[Boundary, ...]
     precision: Precision = "float32"
     symmetrize: bool = False
+    steps: int | None = None
+    every: int = 1
 
     @property
     def package(self) -> tuple[str, str]:
@@ -111,6 +115,11 @@ class Batch:
 
     key: BatchKey
     shares: tuple[Share, ...]
+
+    @property
+    def deadline(self) -> float:
+        """When nobody waits for it any more."""
+        return max(share.work.deadline for share in self.shares)
 
     @property
     def array(self) -> Array:

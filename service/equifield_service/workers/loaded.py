@@ -1,11 +1,12 @@
 """A model in a worker: loaded, folded, compiled for the grids it serves."""
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -15,7 +16,7 @@ import numpy as np
 
 from equifield.boundary import Boundary
 from equifield.groups import group_named
-from equifield.inference import CompiledModel, fold, merge
+from equifield.inference import CompiledModel, CompiledRollout, compile_rollout, fold, merge
 from equifield.multi_image import MultiImage, random_image
 from equifield.nn import GroupAverage
 from equifield.package import ExportedNetwork, field_type_of, load_package
@@ -24,6 +25,9 @@ from equifield.symmetry import EquivarianceReport, equivariance_report
 
 from ..domain.errors import GridUnsupported
 from ..scheduling import Array, Precision
+from .rollouts import Course, Rollouts
+
+Programs = TypeVar("Programs", CompiledModel, Rollouts)
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Case:
     boundary: tuple[Boundary, ...]
     precision: Precision = "float32"
     symmetrize: bool = False
+    piece: int | None = None
+    """Steps of a rollout that one program makes; None for a prediction."""
 
 
 class LoadedModel:
@@ -54,7 +60,7 @@ class LoadedModel:
         served = self._model.network if plain else self._model
         self._folded = fold(merge(served, self._random(grid.default, grid.boundary, seed=0)))
         self._max_batch, self._max_grids = max_batch, max(max_grids, len(grid.warm))
-        self._compiled: OrderedDict[Case, CompiledModel] = OrderedDict()
+        self._compiled: OrderedDict[Case, CompiledModel | Rollouts] = OrderedDict()
         self._keeping = threading.Lock()
 
     @property
@@ -80,21 +86,28 @@ class LoadedModel:
         """Compiles what so many samples need.
 
         Raises:
-            GridUnsupported: the model refuses the grid or its boundaries.
+            GridUnsupported: the model refuses the grid or its boundaries, or changes them, so that it has no rollout.
         """
-        self._for(case).compile_for(case.grid, samples)
+        if case.piece is None:
+            self._for(case).compile_for(case.grid, samples)
+        else:
+            self._rollouts_for(case).compile_for(case.grid, samples)
 
     def start(self, array: Array, case: Case) -> Callable[[], Array] | None:
         """Begins the prediction for packed samples `(batch, *grid, features)`; the call of the result waits for it.
 
         None when something would have to be compiled first.
         """
-        with self._keeping:
-            compiled = self._compiled.get(case)
-            if compiled is None or not compiled.is_compiled_for(case.grid, len(array)):
-                return None
-            self._compiled.move_to_end(case)
-        return compiled.start(array)
+        compiled = self._ready(case, len(array))
+        return compiled.start(array) if isinstance(compiled, CompiledModel) else None
+
+    def rollout(self, array: Array, case: Case, course: Course) -> Callable[[], Array] | None:
+        """What makes the wanted states `(batch, frames, *grid, features)` that follow packed samples.
+
+        None when something would have to be compiled first.
+        """
+        rollouts = self._ready(case, len(array))
+        return functools.partial(rollouts, array, course) if isinstance(rollouts, Rollouts) else None
 
     def predict(self, array: Array, boundary: tuple[Boundary, ...]) -> Array:
         """The prediction for packed samples `(batch, *grid, features)`; compiles what is not compiled yet."""
@@ -140,7 +153,16 @@ class LoadedModel:
         normal = random_image(self._in_type, boundary, grid, batch=(1,), dtype=dtype, key=jr.key(seed))
         return self._model.physical(normal)
 
-    def _kept(self) -> list[CompiledModel]:
+    def _ready(self, case: Case, samples: int) -> CompiledModel | Rollouts | None:
+        """What is compiled for so many samples, which is thereby the most recently used one."""
+        with self._keeping:
+            compiled = self._compiled.get(case)
+            if compiled is None or not compiled.is_compiled_for(case.grid, samples):
+                return None
+            self._compiled.move_to_end(case)
+            return compiled
+
+    def _kept(self) -> list[CompiledModel | Rollouts]:
         with self._keeping:
             return list(self._compiled.values())
 
@@ -152,19 +174,25 @@ class LoadedModel:
         """
         with self._keeping:
             known = self._compiled.get(case)
-        compiled = known or self._new(case)
+        return self._keep(case, known if isinstance(known, CompiledModel) else self._new(case))
+
+    def _rollouts_for(self, case: Case) -> Rollouts:
         with self._keeping:
-            self._compiled[case] = compiled
+            known = self._compiled.get(case)
+        return self._keep(case, known if isinstance(known, Rollouts) else self._new_rollouts(case))
+
+    def _keep(self, case: Case, programs: Programs) -> Programs:
+        with self._keeping:
+            self._compiled[case] = programs
             self._compiled.move_to_end(case)
             while len(self._compiled) > self._max_grids:
                 self._compiled.popitem(last=False)
-        return compiled
+        return programs
 
     def _new(self, case: Case) -> CompiledModel:
-        model = GroupAverage(self._folded, group_named(self.manifest.group)) if case.symmetrize else self._folded
         try:
             return CompiledModel(
-                model,
+                self._function(case),
                 self._in_type,
                 grids=[case.grid],
                 batches=buckets(self._max_batch),
@@ -174,6 +202,31 @@ class LoadedModel:
             )
         except ValueError as error:
             raise GridUnsupported(str(error)) from error
+
+    def _new_rollouts(self, case: Case) -> Rollouts:
+        model = self._function(case)
+
+        def new(grid: tuple[int, ...], batch: int) -> CompiledRollout:
+            steps = case.piece or 1
+            try:
+                return compile_rollout(
+                    model,
+                    self._in_type,
+                    grid=grid,
+                    batch=batch,
+                    boundary=case.boundary,
+                    past=1,
+                    chunk=steps,
+                    every=steps,
+                    precision=case.precision,
+                )
+            except ValueError as error:
+                raise GridUnsupported(str(error)) from error
+
+        return Rollouts(self._new(case).sizes, new)
+
+    def _function(self, case: Case) -> Callable[[MultiImage], MultiImage]:
+        return GroupAverage(self._folded, group_named(self.manifest.group)) if case.symmetrize else self._folded
 
 
 def buckets(max_batch: int) -> list[int]:

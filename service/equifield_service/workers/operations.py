@@ -21,6 +21,7 @@ from ..endpoint import Answer
 from ..scheduling import Array
 from .loaded import Case, LoadedModel
 from .options import WorkerOptions
+from .rollouts import Course
 from .shelf import Shelf
 
 logger = logging.getLogger(__name__)
@@ -31,13 +32,14 @@ class Operations:
 
     Predictions are begun where requests are read, and finished by a thread of their own, so that the next batch is
     on its way to the device while one is computed. What takes long (loading, compiling, checking) happens in a third
-    thread, one thing at a time, and no prediction waits for it.
+    thread, one thing at a time, and rollouts in a fourth, piece by piece; no prediction waits for them.
     """
 
     def __init__(self, options: WorkerOptions):
         self._options = options
         self._shelf = Shelf(options.device_bytes)
         self._finishing = ThreadPoolExecutor(1, "finish")
+        self._rolling = ThreadPoolExecutor(1, "roll")
         self._background = ThreadPoolExecutor(1, "background")
         self._finished = 0.0
         self._by_name: dict[str, Callable[[Message, list[npt.NDArray[Any]]], Answer]] = {
@@ -55,6 +57,8 @@ class Operations:
     def __call__(self, message: Message, arrays: list[npt.NDArray[Any]]) -> Answer | Future[Answer]:
         """Answers one request; whatever goes wrong becomes a `DomainError`, and the process lives on."""
         operation = message["operation"]
+        if operation == "rollout":
+            return self._rolling.submit(_guarded, message, self._roll, message, arrays[0], time.perf_counter())
         if operation != "predict":
             return self._background.submit(_guarded, message, self._by_name[operation], message, arrays)
         began = time.perf_counter()
@@ -73,6 +77,16 @@ class Operations:
         started, self._finished = max(sent, self._finished), time.perf_counter()
         seconds = {"input": sent - began, "device": self._finished - started, "all": self._finished - began}
         return {"prepared": True, "seconds": seconds}, [prediction]
+
+    def _roll(self, message: Message, samples: Array, came: float) -> Answer:
+        """A whole rollout; predictions take their turns on the device between its pieces."""
+        began, course = time.perf_counter(), Course(**message["course"])
+        model = self._shelf.find(message["model"], message["version"])
+        roll = None if model is None else model.rollout(samples, _case(message), course)
+        if roll is None:
+            return {"prepared": False}, []
+        states, ended = roll(), time.perf_counter()
+        return {"prepared": True, "seconds": {"input": 0.0, "device": ended - began, "all": ended - came}}, [states]
 
     def _load(self, message: Message, arrays: list[npt.NDArray[Any]]) -> Answer:
         """Loads a package, compiles its warm grids, and measures what will be served before anyone is."""
@@ -135,5 +149,6 @@ def _guarded(message: Message, call: Callable[..., Any], *arguments: Any) -> Any
 
 
 def _case(message: Message) -> Case:
-    case = message["case"]
-    return Case(tuple(case["grid"]), tuple(case["boundary"]), case["precision"], case["symmetrize"])
+    case, course = message["case"], message["course"]
+    piece = None if course is None else Course(**course).piece
+    return Case(tuple(case["grid"]), tuple(case["boundary"]), case["precision"], case["symmetrize"], piece)

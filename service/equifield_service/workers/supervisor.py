@@ -22,7 +22,7 @@ from .process import main
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 2  # a batch, or a load, that kills two workers is at fault itself
-SLOTS = 4  # two batches, something in the background, and something there that nobody waits for any more
+SLOTS = 5  # two batches, a rollout, something in the background, and something there that nobody waits for any more
 SHORT_LIFE_S = 5.0
 LONGEST_PAUSE_S = 10.0
 
@@ -101,20 +101,26 @@ class Supervisor:
         if self._packages.pop((package.model, package.version), None) is not None:
             await self._in_background({"operation": "unload", "model": package.model, "version": package.version})
 
-    async def predict(self, key: BatchKey, batch: Array) -> Predicted:
+    async def predict(self, key: BatchKey, batch: Array, seconds: float) -> Predicted:
         """One batch through the model; retried once when the worker dies.
+
+        The worker ends a rollout by itself after so many seconds, and has the time of one batch more to do so.
 
         Raises:
             NotPrepared: the worker has no program for it.
         """
         began = time.perf_counter()
-        reply, arrays = await self._call(self._message("predict", key), [batch], self._limits.batch_timeout)
+        message, timeout = self._message("predict", key), self._limits.batch_timeout
+        if key.steps is not None:
+            message = self._message("rollout", key, seconds)
+            timeout += seconds
+        reply, arrays = await self._call(message, [batch], timeout)
         if not reply["prepared"]:
             raise NotPrepared(str(key))
-        seconds = reply["seconds"]
-        self._metrics.device_seconds.labels(key.model).observe(seconds["device"])
-        way = time.perf_counter() - began - seconds["all"]
-        return Predicted(arrays[0], seconds["input"], seconds["device"], way)
+        took = reply["seconds"]
+        self._metrics.device_seconds.labels(key.model).observe(took["device"])
+        way = time.perf_counter() - began - took["all"]
+        return Predicted(arrays[0], took["input"], took["device"], way)
 
     async def prepare(self, key: BatchKey, samples: int) -> None:
         """Compiles what so many samples need, and loads the model if it had to make room for others."""
@@ -126,7 +132,7 @@ class Supervisor:
         reply, (residual,) = await self._in_background(message, [] if samples is None else [samples])
         return dict(reply["report"]), residual
 
-    def _message(self, operation: str, key: BatchKey) -> Message:
+    def _message(self, operation: str, key: BatchKey, seconds: float = 0.0) -> Message:
         package = self._packages.get(key.package)
         if package is None:
             raise ModelUnavailable(f"Model {key.model}/{key.version} is not served any more.")
@@ -142,6 +148,7 @@ class Supervisor:
                 "precision": key.precision,
                 "symmetrize": key.symmetrize,
             },
+            "course": None if key.steps is None else {"steps": key.steps, "every": key.every, "seconds": seconds},
         }
 
     async def _in_background(self, message: Message, arrays: Arrays = ()) -> Reply:

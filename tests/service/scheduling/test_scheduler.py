@@ -44,7 +44,7 @@ class Doubler:
         self._cold, self._here = set(cold), 0
         self._turn = asyncio.Lock()
 
-    async def predict(self, key: BatchKey, batch: Array) -> Predicted:
+    async def predict(self, key: BatchKey, batch: Array, seconds: float) -> Predicted:
         """Takes its second, when those before have had theirs."""
         if key in self._cold:
             raise NotPrepared
@@ -270,7 +270,7 @@ async def test_an_unforeseen_error_answers_every_request_with_an_error_of_its_ow
 @told
 async def test_a_device_that_answers_too_few_samples_is_not_believed() -> None:
     class Short(Doubler):
-        async def predict(self, key: BatchKey, batch: Array) -> Predicted:
+        async def predict(self, key: BatchKey, batch: Array, seconds: float) -> Predicted:
             return Predicted(batch[1:])
 
     async with running(Short()) as scheduler:

@@ -74,7 +74,7 @@ def batch(value: float) -> Array:
 
 
 async def doubled(supervisor: Supervisor, value: float) -> Array:
-    return (await supervisor.predict(KEY, batch(value))).rows
+    return (await supervisor.predict(KEY, batch(value), 60)).rows
 
 
 def test_every_package_is_loaded_or_refused_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_batch_that_kills_two_workers_fails_alone(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path, "good") as (supervisor, _):
             with pytest.raises(WorkerFailed, match="twice"):
-                await supervisor.predict(KEY, batch(666))
+                await supervisor.predict(KEY, batch(666), 60)
             np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
 
     run(story)
@@ -146,7 +146,7 @@ def test_a_batch_that_takes_too_long_fails_and_the_worker_is_replaced(tmp_path: 
     async def story() -> None:
         async with running(tmp_path, "good", batch_timeout=0.5) as (supervisor, _):
             with pytest.raises(WorkerFailed, match=r"longer than 0\.5 s"):
-                await supervisor.predict(KEY, batch(99))
+                await supervisor.predict(KEY, batch(99), 60)
             np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
 
     run(story)
@@ -156,7 +156,7 @@ def test_a_batch_larger_than_the_shared_memory_is_refused(tmp_path: Path) -> Non
     async def story() -> None:
         async with running(tmp_path, "good") as (supervisor, _):
             with pytest.raises(InflatedTooLarge):
-                await supervisor.predict(KEY, np.zeros((1, ARENA, 1, 1), np.float32))
+                await supervisor.predict(KEY, np.zeros((1, ARENA, 1, 1), np.float32), 60)
 
     run(story)
 
@@ -176,9 +176,9 @@ def test_what_is_not_prepared_is_said_and_can_be_predicted_after_that(tmp_path: 
     async def story() -> None:
         async with running(tmp_path, "good") as (supervisor, _):
             with pytest.raises(NotPrepared):
-                await supervisor.predict(other, np.ones((1, 2, 4, 1), np.float32))
+                await supervisor.predict(other, np.ones((1, 2, 4, 1), np.float32), 60)
             await supervisor.prepare(other, 1)
-            answer = await supervisor.predict(other, np.ones((1, 2, 4, 1), np.float32))
+            answer = await supervisor.predict(other, np.ones((1, 2, 4, 1), np.float32), 60)
             np.testing.assert_array_equal(answer.rows, np.full((1, 2, 4, 1), 2, np.float32))
 
     run(story)
@@ -192,10 +192,10 @@ def test_a_package_is_loaded_beside_the_others_and_unloaded_again(tmp_path: Path
             await supervisor.load(PackageRef("newer", "1", Path("newer")))
             await supervisor.load(PackageRef("refused", "1", Path("refused")))
             assert listener.outcome["newer"] == "loaded newer" and listener.outcome["refused"] == "its hash is wrong"
-            np.testing.assert_array_equal((await supervisor.predict(newer, batch(1))).rows, batch(2))
+            np.testing.assert_array_equal((await supervisor.predict(newer, batch(1), 60)).rows, batch(2))
             await supervisor.unload(PackageRef("newer", "1", Path("newer")))
             with pytest.raises(ModelUnavailable, match="not served any more"):
-                await supervisor.predict(newer, batch(1))
+                await supervisor.predict(newer, batch(1), 60)
             np.testing.assert_array_equal(await doubled(supervisor, 1), batch(2))
 
     run(story)
