@@ -30,7 +30,7 @@ def mount_like_compose(root: str) -> None:
         Path(root, "dev", name).touch()
         mount("--bind", f"/dev/{name}", f"{root}/dev/{name}")
     Path(root, "dev/shm").mkdir()
-    for folder, size in (("dev/shm", "4g"), ("tmp", "256m")):
+    for folder, size in (("dev/shm", "5g"), ("tmp", "256m")):
         mount("-t", "tmpfs", "-o", f"mode=1777,noexec,nosuid,nodev,size={size}", "tmpfs", f"{root}/{folder}")
 
 

@@ -124,7 +124,8 @@ class Settings(BaseSettings):
     batch_timeout_s: float = Field(
         default=30.0,
         gt=0,
-        description="Longest time for one batch; then the worker is replaced, and the next one tries once more.",
+        description="Longest time for one batch, or for one of rollouts to end after its deadline; then the worker is "
+        "replaced, and the next one tries once more.",
     )
     worker_timeout_s: float = Field(
         default=300.0,

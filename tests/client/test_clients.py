@@ -52,6 +52,8 @@ def test_the_options_become_the_query(peer: "Peer", call: "Call", wind: xr.Datas
         "stagger": "center",
         "dtype": "float64",
         "compress": 4,
+        "steps": 24,
+        "every": 6,
     }
     call(peer.url, lambda client: client.predict("m", wind, **options))
     assert peer.requests[0].query == {
@@ -65,6 +67,8 @@ def test_the_options_become_the_query(peer: "Peer", call: "Call", wind: xr.Datas
         "stagger": "center",
         "dtype": "float64",
         "compress": "4",
+        "steps": "24",
+        "every": "6",
     }
 
 

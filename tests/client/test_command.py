@@ -72,13 +72,15 @@ def plugin(folder: Path, entry: str) -> str:
 
 def test_predict_writes_the_answer_as_it_came(peer: "Peer", shell: Shell, source: Path, wind: xr.Dataset) -> None:
     peer.answers(200, encode(wind * 2))
-    done = shell("predict", "m", source, "-o", "out.nc", "--map", "u:u10,v:v10", url=peer.url)
+    rollout = ("--steps", "24", "--every", "6")
+    done = shell("predict", "m", source, "-o", "out.nc", "--map", "u:u10,v:v10", *rollout, url=peer.url)
     assert (done.returncode, done.stderr) == (ExitCode.OK, "")
     assert (source.parent / "out.nc").read_bytes() == encode(wind * 2)
     assert sorted(path.name for path in source.parent.iterdir()) == ["in.nc", "out.nc"]
     assert done.stdout.splitlines()[-1] == f"out.nc: {len(encode(wind * 2))} bytes"
     assert "-2 to 2" in done.stdout
-    assert (peer.requests[0].body, peer.requests[0].query) == (source.read_bytes(), {"map": "u:u10,v:v10"})
+    asked = {"map": "u:u10,v:v10", "steps": "24", "every": "6"}
+    assert (peer.requests[0].body, peer.requests[0].query) == (source.read_bytes(), asked)
 
 
 def test_predict_tells_scripts_what_it_wrote(peer: "Peer", inside: Shell, source: Path, wind: xr.Dataset) -> None:

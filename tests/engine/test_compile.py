@@ -183,6 +183,17 @@ def test_a_trajectory_that_diverged_in_one_chunk_stays_so_in_the_next() -> None:
     assert program(first.history.array).steps_completed.tolist() == [4, 0]
 
 
+def test_a_rollout_may_give_some_of_its_states() -> None:
+    begin = np.random.default_rng(0).standard_normal((1, 1, 2, 2, 1)).astype(np.float32)
+    all_states, some = (
+        compile_rollout(damped, SCALAR, grid=(2, 2), batch=1, boundary=TORUS, past=1, chunk=4, every=every)(begin)
+        for every in (1, 2)
+    )
+    np.testing.assert_array_equal(some.states.array, all_states.states.array[1::2])
+    np.testing.assert_array_equal(some.history.array, all_states.history.array)
+    assert some.steps_completed.tolist() == [4]
+
+
 def test_a_rollout_refuses_what_it_is_not_compiled_for() -> None:
     def compiled(model: Callable[[MultiImage], MultiImage], chunk: int) -> Any:
         return compile_rollout(model, SCALAR, grid=(2, 2), batch=1, boundary=TORUS, past=1, chunk=chunk)
@@ -191,6 +202,8 @@ def test_a_rollout_refuses_what_it_is_not_compiled_for() -> None:
         compiled(damped, 1)(np.zeros((1, 3, 2, 2, 1), np.float32))
     with pytest.raises(ValueError, match="not of .* float64"):
         compiled(damped, 1)(np.zeros((1, 1, 2, 2, 1)))
+    with pytest.raises(ValueError, match="a multiple of `every`, but 4 is none of 3"):
+        compile_rollout(damped, SCALAR, grid=(2, 2), batch=1, boundary=TORUS, past=1, chunk=4, every=3)
     with pytest.raises(ValueError, match="one per chunk"):
         compiled(damped, 0)
 

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from equifield.package.manifest import Component, FieldSpec, GridSpec, Manifest
-from equifield_service.payload import Decoded, Kind, Limits, PayloadPool, ReadOptions, WriteOptions
+from equifield_service.payload import Decoded, Kind, Limits, PayloadPool, Progress, ReadOptions, WriteOptions
 
 MIB = 2**20
 
@@ -107,6 +107,7 @@ class Pool:
         *,
         kind: Kind | None = None,
         attributes: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
         **options: Any,
     ) -> bytes:
         """The prediction as a file; by default of the body's kind, and the identity's."""
@@ -117,6 +118,7 @@ class Pool:
             options=WriteOptions(kind or decoded.frame.kind, **options),
             attributes=attributes or {},
             timeout=60.0,
+            progress=progress,
         )
         return bytes(self.runner.run(work))
 

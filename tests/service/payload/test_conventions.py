@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from compliance_checker.runner import CheckSuite  # type: ignore[import-untyped]
 
-from equifield_service.payload import Kind
+from equifield_service.payload import Kind, Progress
 
 Write = Callable[..., bytes]
 
@@ -98,6 +98,30 @@ def test_what_is_written_has_no_faults_that_were_not_sent(
     decoded = pool.decode(body, manifest, missing="nearest")
     added = {"Conventions": "CF-1.11", "history": "predicted", "source": "identity/1", "equivariance_error": "1e-07"}
     answer = pool.encode(manifest, decoded, attributes=added)
+    sent, got = complaints(suite, tmp_path / "sent.nc", body), complaints(suite, tmp_path / "got.nc", answer)
+    assert got - sent == set()
+
+
+@pytest.mark.parametrize(("times", "completed"), [(1, 4), (3, 2)], ids=["along the time", "along steps, cut short"])
+def test_rollouts_have_no_faults_that_were_not_sent(
+    suite: CheckSuite,
+    tmp_path: Path,
+    pool: Any,
+    models: Any,
+    write: Write,
+    wind: xr.Dataset,
+    times: int,
+    completed: int,
+) -> None:
+    data = split(wind).isel(time=slice(times))
+    data.time.attrs["bounds"] = "time_bounds"
+    data["time_bounds"] = (("time", "nv"), np.stack([data.time - 3, data.time + 3], axis=1))
+    body = write(data)
+    manifest = models.velocity.model_copy(update={"time_step": 3600.0})
+    decoded = pool.decode(body, manifest, rollout=True)
+    states = np.repeat(decoded.array[:, np.newaxis], 2, axis=1)
+    added = {"Conventions": "CF-1.11", "history": "predicted", "source": "identity/1", "equivariance_error": "1e-07"}
+    answer = pool.encode(manifest, decoded, states, attributes=added, progress=Progress(4, 2, completed))
     sent, got = complaints(suite, tmp_path / "sent.nc", body), complaints(suite, tmp_path / "got.nc", answer)
     assert got - sent == set()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,28 @@ async def test_a_full_batch_is_on_the_device_before_the_one_before_it_is_done_an
         await asyncio.gather(*(submit(scheduler, *map(float, range(4))) for _ in range(5)))
     assert device.sizes == [4] * 5 and device.at_one_time == 2
     assert now() == 5 * SECONDS
+
+
+@told
+async def test_predictions_do_not_wait_for_rollouts_which_go_one_after_the_other() -> None:
+    device = Doubler()
+    rollout = replace(KEY, steps=10, every=5)
+    async with running(device) as scheduler:
+        rollouts = [submit(scheduler, 1.0, key=rollout), submit(scheduler, 2.0, key=replace(rollout, steps=20))]
+        await asyncio.sleep(SECONDS / 8)
+        prediction = submit(scheduler, 3.0)
+        await asyncio.sleep(SECONDS / 8)
+        assert [key.steps for key, _ in device.seen] == [10, None], "control: the second rollout waits"
+        assert [first(answer) for answer in await asyncio.gather(*rollouts, prediction)] == [2, 4, 6]
+
+
+@told
+async def test_rollouts_share_a_batch_when_they_are_alike() -> None:
+    device = Doubler()
+    async with running(device) as scheduler:
+        keys = [replace(KEY, steps=steps, every=every) for steps, every in ((10, 5), (10, 5), (10, 1), (5, 5))]
+        await asyncio.gather(*(submit(scheduler, 1.0, key=key) for key in keys))
+    assert device.sizes == [2, 1, 1]
 
 
 @told

@@ -32,6 +32,9 @@ from equifield.package import (
 from equifield.package._load import new_network
 from equifield.package._programs import ExportedNetwork
 from equifield.package._verify import digest_of, files_of, sha256_of_file
+from equifield_service.domain.errors import GridUnsupported
+from equifield_service.workers.loaded import Case, LoadedModel
+from equifield_service.workers.rollouts import Course
 from tests.service import packages
 
 CHANNEL: tuple[Boundary, ...] = ("periodic", "mirror")
@@ -119,6 +122,19 @@ def test_a_process_without_the_code_of_a_model_serves_it(store: Path, tmp_path: 
     assert programs == 4, "three batch sizes on the warm grid, and one on the grid as it is turned"
     assert "Those that work: 8x4-periodic-mirror, 4x8-mirror-periodic" in refusal
     assert "unpickles" in control, "control: the hook sees what unpickles"
+
+
+def test_a_model_without_its_code_has_rollouts_on_the_grids_that_were_exported(store: Path) -> None:
+    model, course = LoadedModel(store / "tiny" / "1", max_batch=1, max_grids=2), Course(3, 1, 60.0)
+    given = np.random.default_rng(1).standard_normal((1, *GRID, 3)).astype(np.float32)
+    model.prepare(Case(GRID, CHANNEL, piece=1), 1)
+    roll = model.rollout(given, Case(GRID, CHANNEL, piece=1), course)
+    assert roll is not None
+    for state in roll().swapaxes(0, 1):
+        given = model.predict(given, CHANNEL)
+        np.testing.assert_allclose(state, given, rtol=1e-4, atol=1e-4)
+    with pytest.raises(GridUnsupported, match="Those that work: 8x4-periodic-mirror"):
+        model.prepare(Case((8, 8), CHANNEL, piece=1), 1)
 
 
 def test_an_unknown_network_that_is_not_exported_is_not_published(tmp_path: Path) -> None:
