@@ -68,17 +68,16 @@ class Rollouts:
             DeadlineExceeded: its time is over. One piece may still be computed then.
         """
         frames = np.empty((len(array), course.steps // course.every, *array.shape[1:]), np.float32)
-        until, largest = time.monotonic() + course.seconds, self._sizes(array.shape[1:-1])[-1]
-        for start in range(0, len(array), largest):
-            rows = slice(start, start + largest)
-            self._roll(array[rows], frames[rows], course, until)
+        grid, until = array.shape[1:-1], time.monotonic() + course.seconds
+        size = self._size(grid, len(array))
+        for start in range(0, len(array), size):
+            rows = slice(start, start + size)
+            self._roll(size, array[rows], frames[rows], course, until)
         return frames
 
-    def _roll(self, array: Array, frames: Array, course: Course, until: float) -> None:
+    def _roll(self, size: int, array: Array, frames: Array, course: Course, until: float) -> None:
         """Begins each piece before it waits for the one before, whose state never leaves the device unless wanted."""
-        grid, pieces = array.shape[1:-1], course.every // course.piece
-        size = self._size(grid, len(array))
-        program = self._rollouts[grid, size]
+        program, pieces = self._rollouts[array.shape[1:-1], size], course.every // course.piece
         filled = np.concatenate([array, np.broadcast_to(array[-1:], (size - len(array), *array.shape[1:]))])
         history: Array | jax.Array = filled[np.newaxis]
         given: list[jax.Array] = []
