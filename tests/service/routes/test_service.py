@@ -133,7 +133,7 @@ def test_the_check_runs_on_a_grid_of_choice(http: httpx.Client) -> None:
     [
         (PREDICT, b"", 400, "empty_body"),
         (PREDICT, b"hello", 415, "not_netcdf"),
-        (PREDICT + "?steps=2", b"x", 400, "invalid_query"),
+        (PREDICT + "?stride=2", b"x", 400, "invalid_query"),
         (PREDICT + "?map=u", b"x", 400, "invalid_query"),
         (PREDICT + "?boundary=z:zero", b"x", 400, "invalid_query"),
         (PREDICT + "?version=7", b"x", 404, "unknown_version"),
