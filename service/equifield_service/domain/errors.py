@@ -12,8 +12,9 @@
     ├── UnknownModel, UnknownVersion, ModelUnavailable
     ├── QueueFull, DeadlineExceeded
     ├── KeyRefused, ScopeMissing, RateLimited, BodyTooSlow
-    ├── UnknownJob, JobExpired, IdempotencyConflict, QuotaExceeded
-    ├── LedgerUnavailable, SpoolFull, SpoolFailed
+    ├── JobError                no call answers with these yet
+    │   ├── UnknownJob, JobExpired, IdempotencyConflict, QuotaExceeded
+    │   └── LedgerUnavailable, SpoolFull, SpoolFailed
     └── WorkerFailed, PayloadProcessFailed
 
 The errors know no HTTP: `routes.problems` holds the one table from class to status.
@@ -203,29 +204,33 @@ class BodyTooSlow(DomainError):
     code, title = "body_too_slow", "The body came too slowly"
 
 
-class UnknownJob(DomainError):
+class JobError(DomainError):
+    """Something about jobs, their ledger or their spool."""
+
+
+class UnknownJob(JobError):
     code, title = "unknown_job", "There is no such job"
 
 
-class JobExpired(DomainError):
+class JobExpired(JobError):
     code, title = "job_expired", "The job's time is over and its result is gone"
 
 
-class IdempotencyConflict(DomainError):
+class IdempotencyConflict(JobError):
     code, title = "idempotency_conflict", "The idempotency key was used for another request"
 
 
-class QuotaExceeded(DomainError):
+class QuotaExceeded(JobError):
     code, title = "quota_exceeded", "The key has as many unfinished jobs as it may have"
 
 
-class LedgerUnavailable(DomainError):
+class LedgerUnavailable(JobError):
     code, title = "ledger_unavailable", "The database of jobs does not answer"
 
 
-class SpoolFull(DomainError):
+class SpoolFull(JobError):
     code, title = "spool_full", "There is no room for the job"
 
 
-class SpoolFailed(DomainError):
+class SpoolFailed(JobError):
     code, title = "spool_failed", "The files of the job cannot be read or written"
