@@ -55,8 +55,7 @@ class Plan:
     @property
     def batch(self) -> list[str]:
         """The dimensions that are no axis of the model; the steps of a rollout vary fastest."""
-        others = [dim for dim in self.sizes if dim not in self.grid and dim != self.steps]
-        return [*others, *(dim for dim in [self.steps] if dim in self.sizes)]
+        return sorted((dim for dim in self.sizes if dim not in self.grid), key=lambda dim: dim == self.steps)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as it travels through the gateway."""
@@ -238,11 +237,15 @@ def _numbers(values: npt.NDArray[Any], change: Conversion | None) -> Packed:
 
 def unpack(prediction: Packed, plan: Plan, mask: Mask | None, dtype: Precision) -> list[xr.Variable]:
     """Each feature of a packed prediction on the file's dimensions, in its order and direction; NaN where masked."""
-    order = [*plan.batch, *plan.grid]
     values = prediction.astype(dtype, copy=mask is not None)
     if mask is not None:
         values[mask] = np.nan
-    values = values.reshape([*(plan.sizes[dim] for dim in order), prediction.shape[-1]])
-    values = values[tuple(slice(None, None, -1 if dim in plan.decreasing else 1) for dim in order)]
-    values = values.transpose([len(order), *(order.index(dim) for dim in plan.sizes)])
-    return [xr.Variable(list(plan.sizes), feature) for feature in values]
+    return [xr.Variable(list(plan.sizes), feature) for feature in np.moveaxis(as_in_file(values, plan), -1, 0)]
+
+
+def as_in_file(values: npt.NDArray[Any], plan: Plan) -> npt.NDArray[Any]:
+    """Values `(batch, *grid, ...)` along the dimensions of the file, in its order and direction, and then the rest."""
+    order = [*plan.batch, *plan.grid]
+    shaped = values.reshape([*(plan.sizes[dim] for dim in order), *values.shape[1 + len(plan.grid) :]])
+    turned = shaped[tuple(slice(None, None, -1 if dim in plan.decreasing else 1) for dim in order)]
+    return turned.transpose([*(order.index(dim) for dim in plan.sizes), *range(len(order), turned.ndim)])

@@ -10,7 +10,7 @@ from equifield.package.manifest import FieldSpec, Manifest, packed_fields
 from ..domain.errors import SchemaMismatch
 from .describing import clean
 from .fields import Found
-from .packing import Packed, Plan
+from .packing import Packed, Plan, as_in_file
 from .reading import File
 from .schema import words
 
@@ -79,8 +79,5 @@ def _residual(word: str, tensors: Packed, one: int, other: int) -> Packed:
 
 def _position(bad: npt.NDArray[np.bool_], plan: Plan) -> dict[str, int]:
     """The first place, as the file counts: batch dimensions apart, decreasing axes from their other end."""
-    order = [*plan.batch, *plan.grid]
-    shaped = bad.reshape([plan.sizes[dim] for dim in order])
-    back = tuple(slice(None, None, -1) if dim in plan.decreasing else slice(None) for dim in order)
-    in_file = shaped[back].transpose([order.index(dim) for dim in plan.sizes])
-    return {clean(dim): int(at) for dim, at in zip(plan.sizes, np.argwhere(in_file)[0], strict=True)}
+    first = np.argwhere(as_in_file(bad, plan))[0]
+    return {clean(dim): int(at) for dim, at in zip(plan.sizes, first, strict=True)}

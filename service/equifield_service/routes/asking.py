@@ -21,9 +21,12 @@ from .reading import check_queries, deadline_of, pairs, positive
 PAIRS = 2000  # characters
 
 TIMEOUT = "Equifield-Timeout-Ms"
-HEADERS: dict[str, str] = {
-    TIMEOUT: "When the answer is no longer wanted, in ms.",
-    CONTENT_DIGEST: "RFC 9530: with a `sha-256` of the body, a body that was damaged on its way is refused.",
+HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    TIMEOUT: ("When the answer is no longer wanted, in ms.", {"type": "integer", "minimum": 1}),
+    CONTENT_DIGEST: (
+        "RFC 9530: with a `sha-256` of the body, a body that was damaged on its way is refused.",
+        {"type": "string"},
+    ),
 }
 
 FILE: dict[str, Any] = {
@@ -164,8 +167,7 @@ def described(model: type[Query], *, needs_body: bool) -> dict[str, Any]:
         for name, schema in model.model_json_schema()["properties"].items()
     ]
     headers = [
-        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in HEADERS.items()
+        {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
+        for name, (text, schema) in HEADERS.items()
     ]
-    headers[0]["schema"] = {"type": "integer", "minimum": 1}
     return {"parameters": [*queries, *headers], "requestBody": {"required": needs_body, "content": FILE}}

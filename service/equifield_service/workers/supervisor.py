@@ -110,11 +110,9 @@ class Supervisor:
             NotPrepared: the worker has no program for it.
         """
         began = time.perf_counter()
-        message, timeout = self._message("predict", key), self._limits.batch_timeout
-        if key.steps is not None:
-            message = self._message("rollout", key, seconds)
-            timeout += seconds
-        reply, arrays = await self._call(message, [batch], timeout)
+        operation, own_time = ("predict", 0.0) if key.steps is None else ("rollout", seconds)
+        message = self._message(operation, key, seconds)
+        reply, arrays = await self._call(message, [batch], own_time + self._limits.batch_timeout)
         if not reply["prepared"]:
             raise NotPrepared(str(key))
         took = reply["seconds"]

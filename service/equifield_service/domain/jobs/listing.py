@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import InvalidQuery, JobExpired, UnknownJob
 from .job import Job, Status
-from .tables import job_of, jobs, now
+from .tables import IS_EXPIRED, job_of, jobs, now
 
 ALIVE = or_(jobs.c.expires.is_(None), jobs.c.expires > now())
 
@@ -23,7 +23,7 @@ class Page:
 
 async def find(connection: AsyncConnection, id: str) -> Job:
     """A job, if there is one and its time is not over."""
-    statement = select(jobs, (jobs.c.expires <= now()).label("is_expired")).where(jobs.c.id == id)
+    statement = select(jobs, IS_EXPIRED).where(jobs.c.id == id)
     row = (await connection.execute(statement)).one_or_none()
     if row is None:
         raise UnknownJob("There is no job with this id. GET /v1/jobs lists those there are.")

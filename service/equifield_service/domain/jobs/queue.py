@@ -5,13 +5,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import IdempotencyConflict, QuotaExceeded, WorkerFailed
 from .job import Job, Order, Status
-from .tables import NOBODY, ended, job_of, jobs, now
+from .tables import IS_EXPIRED, NOBODY, ended, job_of, jobs, now
 
 
 async def known(connection: AsyncConnection, order: Order) -> Job | None:
     """The job that the owner has under the key of an order; one that has expired loses the key."""
     same = (jobs.c.owner == (order.owner or ""), jobs.c.idempotency_key == order.idempotency_key)
-    statement = select(jobs, (jobs.c.expires <= now()).label("is_expired")).where(*same)
+    statement = select(jobs, IS_EXPIRED).where(*same)
     row = (await connection.execute(statement)).one_or_none()
     if row is not None and row.is_expired:
         await connection.execute(update(jobs).where(*same).values(idempotency_key=None))

@@ -91,6 +91,9 @@ def _now_of_postgresql(element: now, compiler: Any, **options: Any) -> str:
     return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)"
 
 
+IS_EXPIRED = (jobs.c.expires <= now()).label("is_expired")
+"""Whether the time of a job is over, as a column; NULL for one that has not ended."""
+
 T = TypeVar("T")
 
 
