@@ -6,6 +6,7 @@ Writes `prediction.nc` and `prediction.png` into the current folder.
 """
 
 import contextlib
+import os
 import select
 import subprocess
 import sys
@@ -41,7 +42,13 @@ console = Console(highlight=False, soft_wrap=True)
 def service() -> Iterator[str]:
     """A service on a free port with the shipped store; stopped when the block ends."""
     command = [sys.executable, "-m", "equifield_service", "serve", "--port", "0", "--store", str(ROOT / "models_store")]
-    with tempfile.TemporaryFile("w+") as log, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process:
+    with (
+        tempfile.TemporaryDirectory() as jobs,
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            command, env={**os.environ, "EQUIFIELD_JOBS": jobs}, stdout=subprocess.PIPE, stderr=log
+        ) as process,
+    ):
         try:
             said = ready_line(process)
             if not said.startswith(READY):

@@ -57,6 +57,8 @@ WAYS_OUT = {
     "unknown_job": "Client: `GET /v1/jobs` lists the jobs of a key.",
     "job_expired": "Client: submit it again, and fetch results before `expires`.",
     "idempotency_conflict": "Client: a key of its own for each request, the same one only to send it again.",
+    "result_not_ready": "Client: wait as `Retry-After` says, or follow the job's events.",
+    "job_unsuccessful": "Client: `detail` says why the job ended; correct that, and submit it again.",
     "quota_exceeded": "Client: wait for a job or dismiss one.",
     "ledger_unavailable": "Client: again, with the same `Idempotency-Key`. Operator: is the database there, and does "
     "it answer? The log has its words.",

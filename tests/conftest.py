@@ -13,13 +13,14 @@ from tests.service import packages
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
-CACHE = "EQUIFIELD_COMPILATION_CACHE"
+CACHE, JOBS = "EQUIFIELD_COMPILATION_CACHE", "EQUIFIELD_JOBS"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Lets the services that one run starts share what they compile; the next run begins without it."""
     if not hasattr(config, "workerinput"):
         os.environ[CACHE] = tempfile.mkdtemp(prefix="equifield-tests-")
+        os.environ[JOBS] = f"{os.environ[CACHE]}/jobs"
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"  # the processes that tests start compile most of the time
 
 
@@ -27,6 +28,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes what this run compiled."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(CACHE), ignore_errors=True)
+        del os.environ[JOBS]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

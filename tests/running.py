@@ -1,9 +1,11 @@
 """A real service, started as a process."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,8 @@ class Running:
 
     process: subprocess.Popen[str]
     line: str
+    folder: Path | None = None
+    """Of its jobs, where the test did not name one."""
 
     @property
     def url(self) -> str:
@@ -36,7 +40,10 @@ class Running:
     def stop(self) -> int:
         """Asks it to end, and waits until it has."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        code = self.process.wait(60)
+        if self.folder is not None:
+            shutil.rmtree(self.folder)
+        return code
 
 
 def _parent(path: Path) -> int:
@@ -55,6 +62,8 @@ def _command(pid: int) -> bytes:
 
 def start(store: Path, **settings: str) -> Running:
     """Starts the service on a free port and waits for its line."""
+    folder = None if "jobs" in settings else Path(tempfile.mkdtemp(prefix="equifield-jobs-"))
+    settings = {"jobs": str(folder)} | settings
     process = subprocess.Popen(
         [sys.executable, "-m", "equifield_service", "serve", "--port", "0", "--store", str(store)],
         env={**os.environ, **{f"EQUIFIELD_{name.upper()}": value for name, value in settings.items()}},
@@ -66,4 +75,4 @@ def start(store: Path, **settings: str) -> Running:
     line = process.stdout.readline()
     if not line:
         raise RuntimeError(f"the service ended with {process.wait()} before it was ready")
-    return Running(process, line.strip())
+    return Running(process, line.strip(), folder)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from .access import KeyRing
 from .parts import Parts
-from .routes import equivariance, health, inference, models, predict
+from .routes import equivariance, health, inference, jobs, models, predict
 from .routes.context import RequestContext
 from .routes.guard import Guard, scope_of
 from .routes.pace import Pace
@@ -80,6 +80,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> FastAPI:
         models.router(house.registry, house.life),
         predict.router(house),
         equivariance.router(house),
+        jobs.router(house),
     ):
         app.include_router(router)
     return app

@@ -54,6 +54,11 @@ class Metrics:
             ["model", "passed"],
             registry=self.registry,
         )
+        self.jobs = self._gauge("equifield_jobs", "Jobs in the ledger that have not expired.", "status")
+        self.jobs_ended = Counter(
+            "equifield_jobs_ended", "Jobs that this gateway brought to their end.", ["status"], registry=self.registry
+        )
+        self.job_steps = Counter("equifield_job_steps", "Steps of rollouts computed for jobs.", registry=self.registry)
         self.worker_restarts = Counter(
             "equifield_worker_restarts", "Worker processes replaced.", registry=self.registry
         )

@@ -10,6 +10,7 @@ from typing import Self
 
 from .arenas import SHARED_MEMORY, arena_that_fits
 from .domain.check import Checker
+from .domain.jobs import Jobs, Ledger, Spool
 from .domain.life import ModelLife
 from .domain.monitor import Monitor
 from .domain.predict import Predictor
@@ -69,12 +70,25 @@ class Parts:
         self.predictor = Predictor(self.registry, self.payload, self.scheduler, self.metrics)
         self.checker = Checker(self.registry, self.payload, self.scheduler, self.supervisor, self.metrics)
 
+        self.jobs = Jobs(
+            Ledger(str(settings.ledger), keep_s=settings.job_keep_s),
+            Spool(settings.jobs),
+            self.registry,
+            self.payload,
+            self.scheduler,
+            self.metrics,
+            quota=settings.max_jobs_per_key,
+            at_once=settings.job_slots,
+            lease_s=settings.job_lease_s,
+        )
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as starting:
             starting.push_async_exit(self._running.pop_all())
             await starting.enter_async_context(self.payload)
             starting.push_async_callback(self.supervisor.stop)
             starting.push_async_callback(self.scheduler.stop)
+            await starting.enter_async_context(self.jobs)
             starting.push_async_callback(self.life.stop)
             self.monitor.start()
             starting.push_async_callback(self.monitor.stop)

@@ -6,7 +6,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -25,7 +26,19 @@ FAILED = 3  # to start; newer versions of uvicorn exit with it by themselves
 
 
 class Server(uvicorn.Server):
-    """uvicorn that ends with exit code 0 after SIGTERM, instead of raising the signal once more."""
+    """uvicorn that ends with exit code 0 after SIGTERM, instead of raising the signal once more.
+
+    `leaving` is called at the signal, for answers that would otherwise never end.
+    """
+
+    def __init__(self, config: uvicorn.Config, leaving: Callable[[], None]):
+        super().__init__(config)
+        self._leaving = leaving
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins to end."""
+        super().handle_exit(sig, frame)
+        self._leaving()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -51,7 +64,7 @@ def run(given: Mapping[str, Any]) -> int:
     try:
         parts = Parts(settings)
         parts.store.check()
-    except StoreUnavailable as error:
+    except (StoreUnavailable, ImportError, ValueError) as error:
         return _refuse(str(error))
     try:
         listener = _listen(settings.host, settings.port)
@@ -71,7 +84,7 @@ def run(given: Mapping[str, Any]) -> int:
 
 
 async def _serve(config: uvicorn.Config, parts: Parts, listener: socket.socket) -> int:
-    server = Server(config)
+    server = Server(config, parts.jobs.news.close)
     announcement = asyncio.create_task(_announce(parts, listener))
     try:
         await server.serve(sockets=[listener])

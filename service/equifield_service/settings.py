@@ -95,6 +95,31 @@ class Settings(BaseSettings):
         default=512 * MIB, ge=1, description="Bytes of decoded input admitted at one time; beyond it 429."
     )
 
+    jobs: str = Field(
+        default="jobs",
+        description="Where jobs keep their files: a folder, which is made, or a URL such as `s3://bucket/jobs`. "
+        "With a URL a result is there once it is whole, and a job that is taken over begins anew.",
+    )
+    ledger: str | None = Field(
+        default=None,
+        validate_default=True,
+        description="The database of jobs, `sqlite:///path/ledger.sqlite` or `postgresql://user@host/name`; by default "
+        "SQLite in the folder of jobs.",
+    )
+    job_slots: int = Field(default=4, ge=1, description="Jobs worked on at one time.")
+    job_lease_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="When a gateway has died, its jobs are taken over after so long.",
+    )
+    job_keep_s: float = Field(
+        default=7 * 86400.0, gt=0, description="So long a job that has ended is kept, with its result; then 410."
+    )
+    max_jobs_per_key: int = Field(
+        default=1000, ge=1, description="Unfinished jobs of one key, or of all without keys; beyond it 429."
+    )
+    max_job_steps: int = Field(default=100_000, ge=1, description="Most steps of a rollout in one job.")
+
     max_steps: int = Field(default=1000, ge=1, description="Most steps of a rollout in one request.")
     max_body_bytes: int = Field(default=64 * MIB, ge=1, description="Largest request body, as sent.")
     max_json_bytes: int = Field(
@@ -179,6 +204,17 @@ class Settings(BaseSettings):
                 f"EQUIFIELD_OPEN=true"
             )
         return is_open
+
+    @field_validator("ledger")
+    @classmethod
+    def _there_is_a_ledger(cls, ledger: str | None, info: ValidationInfo) -> str:
+        jobs = info.data["jobs"]
+        if ledger is None and "://" in jobs:
+            raise ValueError(
+                f"the files of jobs lie at {jobs}, where no database can be. Name one with EQUIFIELD_LEDGER, such as "
+                f"postgresql://user@host/name"
+            )
+        return ledger or f"sqlite:///{Path(jobs).absolute()}/ledger.sqlite"
 
     @field_validator("otlp_endpoint")
     @classmethod

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 from equifield.package.manifest import Manifest
@@ -88,7 +89,7 @@ class Checker:
                 decoded.frame,
                 measured.residual,
                 options=options,
-                attributes=attributes(manifest, entry) | {"title": title},
+                attributes=attributes(manifest, entry, datetime.now(UTC)) | {"title": title},
                 timeout=ask.remaining(),
             )
         return Prediction(file, options.kind, manifest.name, manifest.version, len(measured.residual))

@@ -12,8 +12,9 @@
     ├── UnknownModel, UnknownVersion, ModelUnavailable
     ├── QueueFull, DeadlineExceeded
     ├── KeyRefused, ScopeMissing, RateLimited, BodyTooSlow
-    ├── JobError                no call answers with these yet
+    ├── JobError                its ledger, its files, its result
     │   ├── UnknownJob, JobExpired, IdempotencyConflict, QuotaExceeded
+    │   ├── ResultNotReady, JobUnsuccessful
     │   └── LedgerUnavailable, SpoolFull, SpoolFailed
     └── WorkerFailed, PayloadProcessFailed
 
@@ -222,6 +223,14 @@ class IdempotencyConflict(JobError):
 
 class QuotaExceeded(JobError):
     code, title = "quota_exceeded", "The key has as many unfinished jobs as it may have"
+
+
+class ResultNotReady(JobError):
+    code, title = "result_not_ready", "The job has no result yet"
+
+
+class JobUnsuccessful(JobError):
+    code, title = "job_unsuccessful", "The job ended without a result"
 
 
 class LedgerUnavailable(JobError):

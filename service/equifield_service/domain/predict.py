@@ -102,7 +102,7 @@ class Predictor:
                 frame,
                 prediction,
                 options=options,
-                attributes=attributes(manifest, entry),
+                attributes=attributes(manifest, entry, datetime.now(UTC)),
                 timeout=ask.remaining(),
                 progress=came,
             )
@@ -146,12 +146,12 @@ def write_options(form: Form, sent: Kind) -> WriteOptions:
     return WriteOptions(kind, form.dtype, form.compress)
 
 
-def attributes(manifest: Manifest, entry: Entry) -> dict[str, str]:
-    """The global attributes that say where a prediction comes from."""
-    now, model = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), f"{manifest.name}/{manifest.version}"
+def attributes(manifest: Manifest, entry: Entry, asked: datetime) -> dict[str, str]:
+    """The global attributes that say where a prediction comes from, and when it was asked for."""
+    time, model = asked.strftime("%Y-%m-%dT%H:%M:%SZ"), f"{manifest.name}/{manifest.version}"
     own = {
         "Conventions": "CF-1.11",
-        "history": f"{now} equifield {VERSION}: predicted by {model} (sha256 {manifest.digest})",
+        "history": f"{time} equifield {VERSION}: predicted by {model} (sha256 {manifest.digest})",
         "source": f"{manifest.title} ({model})",
     }
     error = None if entry.certificate is None else entry.certificate["worst"]["error"]

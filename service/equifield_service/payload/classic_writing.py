@@ -126,8 +126,9 @@ def _place(declared: list[Declared], start: int, stride: int, records: int) -> t
     placed, offset, end = {}, start, start
     for variable in sorted(declared, key=lambda variable: variable.has_records):
         placed[variable.name] = replace(variable, begin=offset)
-        copies = max(records - 1, 0) if variable.has_records else 0
-        end = max(end, offset + copies * stride + variable.nbytes)
+        copies = records if variable.has_records else 1
+        if copies:
+            end = max(end, offset + (copies - 1) * stride + variable.nbytes)
         offset += _padded(variable.nbytes)
     return [placed[variable.name] for variable in declared], end
 

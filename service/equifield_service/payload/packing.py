@@ -41,6 +41,7 @@ class Plan:
         repeated: Attributes that every output variable has.
         notes: What was done to the input, for the history.
         steps: The dimension along which the states of a rollout will lie.
+        records: Whether that dimension is unlimited and the first of every variable, for the file is to grow.
     """
 
     sizes: dict[str, int]
@@ -51,6 +52,7 @@ class Plan:
     repeated: dict[str, str]
     notes: list[str]
     steps: str | None = None
+    records: bool = False
 
     @property
     def batch(self) -> list[str]:

@@ -144,14 +144,15 @@ class PayloadPool:
             options: How to write it.
             attributes: Global attributes to set; `history` is appended to the file's own.
             timeout: Seconds that are left to the request.
-            progress: How far a rollout came; its frame must be that of a file decoded for one.
+            progress: How far a rollout came, or which part of it this is; its frame must be that of a file decoded for
+                one.
 
         Raises:
             NotAcceptable: The kind cannot hold the file's coordinates.
             DeadlineExceeded: The request's time is over.
         """
         batch, *grid = frame.shape
-        frames = () if progress is None else (progress.frames,)
+        frames = () if progress is None else (len(progress.numbers),)
         expected = (batch, *frames, *grid, len(packed_components(manifest.outputs, manifest.grid.axes)))
         if prediction.shape != expected or prediction.dtype != np.float32:
             raise ValueError(

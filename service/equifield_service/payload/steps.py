@@ -74,30 +74,31 @@ def rolled_out(shell: Shell, plan: Plan, manifest: Manifest, progress: Progress)
         variables = _along_time(shell.variables, axis, manifest.time_step or 0.0, progress)
     else:
         variables = {**shell.variables, axis: _counted(axis, progress)}
-    steps = {axis: progress.frames}
+    steps = {axis: len(progress.numbers)}
     rolled = replace(
         plan,
         sizes={**plan.sizes, **steps} if axis in plan.sizes else {**steps, **plan.sizes},
         repeated=_said(plan.repeated, variables, axis, progress),
         notes=[*plan.notes, f"rollout of {progress.steps} steps, every {progress.every} of which is given"],
+        records=progress.part is not None,
     )
     unlimited = shell.unlimited if axis in plan.sizes else []  # which could not be the second dimension
     return replace(shell, variables=variables, unlimited=unlimited, mask=_mask(shell, plan, progress)), rolled
 
 
 def _counted(axis: str, progress: Progress) -> xr.Variable:
-    numbers = np.arange(progress.every, progress.steps + 1, progress.every, dtype=np.int32)
+    numbers = np.array(progress.numbers, np.int32)
     return xr.Variable((axis,), numbers, {"long_name": "number of model steps", "units": "1"})
 
 
 def _mask(shell: Shell, plan: Plan, progress: Progress) -> npt.NDArray[np.bool_] | None:
     """Where the input was missing, at every step; and a mask at all, where states are missing as a whole."""
     if shell.mask is not None:
-        return np.repeat(shell.mask, progress.frames, axis=0)
+        return np.repeat(shell.mask, len(progress.numbers), axis=0)
     if progress.completed == progress.steps:
         return None
     samples = math.prod(plan.sizes[dim] for dim in plan.batch)
-    return np.zeros((samples * progress.frames, *(plan.sizes[dim] for dim in plan.grid)), bool)
+    return np.zeros((samples * len(progress.numbers), *(plan.sizes[dim] for dim in plan.grid)), bool)
 
 
 def _said(
@@ -120,12 +121,13 @@ def _along_time(
     """The coordinates with the times of the states; what was said of the start's time alone is left out."""
     start = variables[axis]
     seconds = seconds_in(text(start.attrs, "units").partition(SINCE)[0]) or 1.0
-    passed = np.arange(1, progress.frames + 1, dtype=np.float64) * (progress.every * time_step) / seconds
+    there = slice(*(step // progress.every for step in progress.part or (0, progress.steps)))
+    passed = np.arange(1, progress.steps // progress.every + 1, dtype=np.float64) * (progress.every * time_step)
     shifted = {axis, *(text(start.attrs, link) for link in BOUNDS)}
     result = {}
     for name, variable in variables.items():
         if name in shifted:
-            result[name] = _shifted(variable, axis, passed)
+            result[name] = _shifted(variable, axis, passed / seconds)[there]
         elif variable.dims != (axis,) and text(variable.attrs, "standard_name") != "forecast_period":
             result[name] = variable.isel({axis: 0}) if axis in variable.dims else variable
     return result

@@ -50,16 +50,20 @@ class Progress:
         steps: How many were wanted.
         every: Of the states, every which one is there: `every`, `2 * every`, ..., `steps`.
         completed: The last of these steps up to which all states are finite; the later ones are NaN.
+        part: The states that are there are only those after the first of these steps, up to the second, and the file
+            is to grow: they lie along an unlimited dimension, as records, after a head that is the same for all parts.
     """
 
     steps: int
     every: int
     completed: int
+    part: tuple[int, int] | None = None
 
     @property
-    def frames(self) -> int:
-        """How many states there are."""
-        return self.steps // self.every
+    def numbers(self) -> range:
+        """The steps whose states are there."""
+        start, stop = self.part or (0, self.steps)
+        return range(start + self.every, stop + 1, self.every)
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,18 @@ def answer(
     for output in outputs.values():
         output.encoding |= _encoding(output, shell.mask is not None, options)
     kept = {name: variable for name, variable in shell.variables.items() if name not in outputs}
-    variables = kept | outputs
+    variables, said = kept | outputs, _global_attributes(shell.attrs, attributes, plan.notes)
+    if plan.records and plan.steps is not None:
+        return Content(_as_records(variables, plan.steps), said, [plan.steps])
     dims = {dim for variable in variables.values() for dim in variable.dims}
-    return Content(
-        variables,
-        _global_attributes(shell.attrs, attributes, plan.notes),
-        [dim for dim in shell.unlimited if dim in dims],
-    )
+    return Content(variables, said, [dim for dim in shell.unlimited if dim in dims])
+
+
+def _as_records(variables: Mapping[str, xr.Variable], axis: str) -> dict[str, xr.Variable]:
+    return {
+        name: variable.transpose(axis, ...) if axis in variable.dims else variable
+        for name, variable in variables.items()
+    }
 
 
 def _encoding(output: xr.Variable, masked: bool, options: WriteOptions) -> dict[str, Any]:

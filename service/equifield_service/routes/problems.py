@@ -43,6 +43,8 @@ HTTP_STATUS: dict[type[DomainError], int] = {
     errors.JobExpired: 410,
     errors.IdempotencyConflict: 422,
     errors.QuotaExceeded: 429,
+    errors.ResultNotReady: 404,
+    errors.JobUnsuccessful: 409,
     errors.LedgerUnavailable: 503,
     errors.SpoolFull: 507,
     errors.SpoolFailed: 500,
@@ -68,6 +70,9 @@ WORK = (
     errors.PayloadProcessFailed,
     errors.BodyTooSlow,
 )
+
+LEDGER = (errors.LedgerUnavailable, errors.SpoolFull)  # whose disk may be full when it only reads
+JOB = (errors.UnknownJob, errors.JobExpired, *LEDGER)
 
 
 def status_of(kind: type[DomainError]) -> int:

@@ -1,12 +1,16 @@
 """The JSON that the service answers with, as OpenAPI describes it."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from equifield.package.manifest import FieldSpec, GridSpec, Provenance
 
+from ..domain.jobs import Job, Status
 from ..domain.registry import Entry, Health, State
+
+RESULTS = "http://www.opengis.net/def/rel/ogc/1.0/results"
 
 
 class Problem(BaseModel):
@@ -94,6 +98,85 @@ class ModelList(BaseModel):
     """Every version of every model in the store."""
 
     models: list[ModelInfo]
+
+
+class Link(BaseModel):
+    """Where something else is."""
+
+    rel: str
+    href: str
+    type: str
+
+
+class JobFailure(BaseModel):
+    """Why a job failed."""
+
+    code: str = Field(description="As in a problem.")
+    detail: str
+
+
+class Measured(BaseModel):
+    """Numbers of the states of a rollout, some hundred at most, spread evenly."""
+
+    steps: list[int] = Field(description="After which steps.")
+    fields: dict[str, dict[str, list[float | None]]] = Field(
+        description="By field: `mean_square` of the magnitude, `minimum` and `maximum` of the components, and "
+        "`spectrum_slope`, the exponent of the power law that fits the spectrum best."
+    )
+
+
+class JobStatus(BaseModel):
+    """A job, as statusInfo of OGC API - Processes has it, and more."""
+
+    jobID: str
+    type: Literal["process"] = "process"
+    processID: str = Field(description="The model.")
+    model: str
+    version: str
+    status: Status
+    message: str = Field(description="A sentence for people, or nothing.")
+    progress: int = Field(description="Percent.", ge=0, le=100)
+    created: datetime
+    updated: datetime
+    started: datetime | None
+    finished: datetime | None
+    expires: datetime | None = Field(description="When the result goes.")
+    steps: int | None = Field(description="Of a rollout.")
+    every: int | None = Field(description="Which states of a rollout are given: every which one.")
+    step: int = Field(description="Steps that are done.")
+    failure: JobFailure | None
+    diagnostics: Measured | None
+    links: list[Link]
+
+    @classmethod
+    def of(cls, job: Job) -> "JobStatus":
+        """The public view of a job."""
+        wanted = job.order.parameters.get("steps") or {"steps": None, "every": None}
+        shared = {name: getattr(job, name) for name in set(cls.model_fields) & set(vars(job))}
+        return cls(
+            **shared | {"failure": None if job.failure is None else vars(job.failure)},
+            jobID=job.id,
+            processID=job.order.model,
+            model=job.order.model,
+            version=job.order.version,
+            **wanted,
+            links=_links(f"/v1/jobs/{job.id}"),
+        )
+
+
+def _links(own: str) -> list[Link]:
+    return [
+        Link(rel="self", href=own, type="application/json"),
+        Link(rel="events", href=f"{own}/events", type="text/event-stream"),
+        Link(rel=RESULTS, href=f"{own}/result", type="application/netcdf"),
+    ]
+
+
+class JobList(BaseModel):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobStatus]
+    links: list[Link] = Field(description="`next` is where the list goes on, if it does.")
 
 
 class Live(BaseModel):

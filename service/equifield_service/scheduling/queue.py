@@ -68,7 +68,7 @@ class Queue:
         shares: list[Share] = []
         for lines in (self._lines[first], *(lines for name, lines in self._lines.items() if name != first)):
             line = lines.get(key, Line())
-            while line and room and not (shares and (line[0].work.suspect or shares[0].work.suspect)):
+            while line and room and not (shares and (line[0].work.alone or shares[0].work.alone)):
                 share = line.popleft()
                 if share.count > room:
                     share, rest = share.cut(room)

@@ -104,10 +104,12 @@ class Scheduler:
         sample_bytes: int,
         deadline: float,
         priority: Priority = "interactive",
+        alone: bool = False,
     ) -> Array:
         """The model's answer to `array` (batch first); `deadline` is in the event loop's time.
 
-        That of a rollout is `(batch, frames, *grid, features)`.
+        That of a rollout is `(batch, frames, *grid, features)`. Samples that go alone share no batch with others, so
+        that their answer is the same, bit for bit, whatever else is asked for.
 
         Raises:
             InflatedTooLarge: not even one sample fits into a batch.
@@ -115,7 +117,7 @@ class Scheduler:
         """
         loop = asyncio.get_running_loop()
         limit = self.room(key.grid, sample_bytes)
-        work = Samples(key, array, limit, priority, deadline, loop.time(), loop.create_future())
+        work = Samples(key, array, limit, priority, deadline, loop.time(), loop.create_future(), alone=alone)
         self._waiting.add(work)
         self._lane(key).queue.add(work)
         self._dispatch_soon()
@@ -212,7 +214,7 @@ class Scheduler:
             self._fail(batch, error)
             return
         for share in batch.shares:
-            share.work.suspect = True
+            share.work.alone = True
         self._lane(batch.key).queue.put_back(batch)
 
     async def _prepare(self, key: BatchKey, samples: int) -> None:

@@ -47,8 +47,8 @@ class Samples:
     """The samples of one request on their way through batches; they may travel in several.
 
     `limit` is how many samples of this kind a batch carries; `rows` holds the answers of a request that travels in
-    several, of which so many are `given`; `suspect` says that a batch with them failed, so that they share none with
-    others any more; `began` is when the first of them left the queue.
+    several, of which so many are `given`; `alone` says that they share no batch with others, such as when one with them
+    has failed; `began` is when the first of them left the queue.
     """
 
     key: BatchKey
@@ -60,7 +60,7 @@ class Samples:
     answer: asyncio.Future[Array]
     rows: Array | None = None
     given: int = 0
-    suspect: bool = False
+    alone: bool = False
     began: float | None = None
     trace: str | None = field(default_factory=tracing.traceparent)
 

@@ -1,5 +1,6 @@
 """What the domain decides about an answer before it is written."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,11 @@ def test_kinds_without_compression_are_not_compressed(wanted: Wanted, sent: Kind
 def test_an_answer_says_where_it_comes_from() -> None:
     manifest = packages.manifest().model_copy(update={"digest": "abc"})
     entry = Entry(PackageRef("tiny", "1", Path()), manifest, "ready", certificate={"worst": {"error": 2.5e-7}})
-    found = attributes(manifest, entry)
+    found = attributes(manifest, entry, datetime(2026, 1, 2, tzinfo=UTC))
     assert found["Conventions"] == "CF-1.11"
     assert found["equivariance_error"] == "2.50e-07"
     assert found["source"] == "A tiny model (tiny/1)"
+    assert found["history"].startswith("2026-01-02T00:00:00Z equifield ")
     assert "predicted by tiny/1 (sha256 abc)" in found["history"]
 
 

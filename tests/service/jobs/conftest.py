@@ -10,7 +10,27 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.running import Running, start
+from tests.service import packages
 from tests.service.jobs import running
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with `tiny`, whose rollouts diverge, and `calm`, whose rollouts never end by themselves."""
+    store = tmp_path_factory.mktemp("models")
+    packages.publish(store)
+    packages.publish(store, "calm", weight=0.5)
+    return store
+
+
+@pytest.fixture(scope="session")
+def service(models: Path) -> Iterator[Running]:
+    """A service for all tests of jobs that leave it as they found it."""
+    started = start(models, payload_processes="2", max_batch="4")
+    with started.process:
+        yield started
+        started.stop()
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def rollout(
     """States that each are the start plus their number, and the file that holds them."""
     media = "application/json" if body.startswith(b"{") else None
     decoded = pool.decode(body, manifest, media=media, rollout=True, **options)
-    number = np.arange(1, progress.frames + 1, dtype=np.float32).reshape(1, -1, 1, 1, 1)
+    number = np.arange(1, len(progress.numbers) + 1, dtype=np.float32).reshape(1, -1, 1, 1, 1)
     states = decoded.array[:, np.newaxis] + number
     states[:, progress.completed // progress.every :] = np.nan
     return states, pool.opened(pool.encode(manifest, decoded, states, kind=kind, progress=progress))

@@ -17,6 +17,12 @@ CALLS = [
     ("get", "/v1/models/{name}"),
     ("get", "/v1/models/{name}/versions/{version}"),
     ("post", "/v1/models/{name}/predict"),
+    ("post", "/v1/jobs"),
+    ("get", "/v1/jobs"),
+    ("get", "/v1/jobs/{id}"),
+    ("get", "/v1/jobs/{id}/events"),
+    ("get", "/v1/jobs/{id}/result"),
+    ("delete", "/v1/jobs/{id}"),
     ("post", "/v1/models/{name}/equivariance"),
 ]
 
@@ -85,6 +91,13 @@ def test_predict_describes_every_error_there_is(app: FastAPI) -> None:
     found = codes_of(app.openapi()["paths"]["/v1/models/{name}/predict"]["post"])
     of_jobs = {kind.code for kind in leaves(JobError)}
     assert set().union(*found.values()) == {kind.code for kind in leaves(DomainError)} - of_jobs
+
+
+def test_the_calls_of_jobs_describe_every_error_of_theirs(app: FastAPI) -> None:
+    paths = app.openapi()["paths"]
+    calls = [call for path, calls in paths.items() if path.startswith("/v1/jobs") for call in calls.values()]
+    found = set().union(*(codes for call in calls for codes in codes_of(call).values()))
+    assert found >= {kind.code for kind in leaves(JobError)}
 
 
 def test_openapi_promises_no_error_in_another_shape(app: FastAPI) -> None:

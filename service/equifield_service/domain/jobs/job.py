@@ -43,10 +43,19 @@ class Piece:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file of the spool from which work can go on, after `step` steps."""
+    """A file of the spool from which work can go on, after `step` steps.
+
+    Args:
+        name: The file.
+        step: Steps that are done.
+        result: The file of the result, which grows.
+        bytes: So many bytes of it are whole.
+    """
 
     name: str
     step: int
+    result: str = ""
+    bytes: int = 0
 
 
 @dataclass(frozen=True)

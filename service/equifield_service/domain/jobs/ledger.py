@@ -68,14 +68,21 @@ class Ledger:
                 await queue.check_quota(connection, order, quota)
             return job_of((await connection.execute(insert(jobs).values(row_of(order)).returning(jobs))).one())
 
-    async def claim(self, holder: str, lease_s: float) -> Job | None:
+    async def claim(
+        self, holder: str, lease_s: float, serving: Collection[tuple[str, str]] | None = None
+    ) -> Job | None:
         """The next job to work on, for `lease_s` seconds: highest priority first, then the oldest.
 
         Jobs whose lease has run out go back to the queue first, to their old places, or fail (`max_fruitless`).
+
+        Args:
+            holder: Who asks, for people who look into the database.
+            lease_s: So long the job is held, unless that is renewed.
+            serving: The models, with their versions, for which jobs are wanted; None for any.
         """
         async with self._database.writing() as connection:
             await queue.take_back(connection, self._max_fruitless, self._keep_s)
-            return await queue.claim(connection, holder, lease_s)
+            return await queue.claim(connection, holder, lease_s, serving)
 
     async def renew(self, job: Job, lease_s: float) -> Job:
         """Holds a job for `lease_s` more seconds from now.

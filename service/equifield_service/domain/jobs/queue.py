@@ -1,6 +1,8 @@
 """What the ledger does at the two ends of the queue, each within a transaction of its caller."""
 
-from sqlalchemy import func, select, update
+from collections.abc import Collection
+
+from sqlalchemy import func, select, true, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..errors import IdempotencyConflict, QuotaExceeded, WorkerFailed
@@ -52,11 +54,14 @@ async def take_back(connection: AsyncConnection, max_fruitless: int, keep_s: flo
     await connection.execute(these.where(jobs.c.status == Status.RUNNING).values(again))
 
 
-async def claim(connection: AsyncConnection, holder: str, lease_s: float) -> Job | None:
+async def claim(
+    connection: AsyncConnection, holder: str, lease_s: float, serving: Collection[tuple[str, str]] | None
+) -> Job | None:
     """Gives the first job in the queue to a holder; others who claim at this moment get those behind it."""
+    wanted = true() if serving is None else tuple_(jobs.c.model, jobs.c.version).in_(list(serving))
     first = (
         select(jobs.c.number)
-        .where(jobs.c.status == Status.ACCEPTED)
+        .where(jobs.c.status == Status.ACCEPTED, wanted)
         .order_by(jobs.c.priority.desc(), jobs.c.number)
         .limit(1)
     )

@@ -14,8 +14,11 @@ class Folder:
     """A folder, whose files are on the disk, and not only in memory, when a method returns."""
 
     def __init__(self, path: Path):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
+
+    def make(self) -> None:
+        """Makes the folder, unless it is there."""
+        self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:
@@ -39,7 +42,7 @@ class Folder:
             file.seek(start)
             yield file
 
-    def append(self, name: str, data: bytes, at: int) -> None:
+    def append(self, name: str, data: bytes | memoryview, at: int) -> None:
         """Writes at a place that is not behind the end; what followed it is cut off, also if the disk is full."""
         path = self._path / name
         is_new = not path.exists()
@@ -105,6 +108,9 @@ class Bucket:
     def __init__(self, url: str):
         self._system, root = url_to_system(url)
         self._root = root.rstrip("/")
+
+    def make(self) -> None:
+        """Nothing: a bucket is made by whoever keeps it, and folders in it make themselves."""
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:

@@ -37,7 +37,7 @@ class Spool:
     `SpoolFailed` if a file is missing, not what was written, or out of reach.
 
     Args:
-        url: A folder, which is made if need be, or a URL that fsspec understands.
+        url: A folder, or a URL that fsspec understands.
 
     Raises:
         ImportError: The library for such URLs is not installed.
@@ -49,7 +49,17 @@ class Spool:
         self._place: Folder | Bucket
         self._place = Folder(Path(path)) if not separator or scheme == "file" else Bucket(url)
 
-    def put(self, name: str, chunks: Iterable[bytes]) -> Piece:
+    def start(self) -> None:
+        """Makes the folder if need be."""
+        with self._explaining("."):
+            self._place.make()
+
+    @property
+    def grows(self) -> bool:
+        """Whether files can grow here."""
+        return isinstance(self._place, Folder)
+
+    def put(self, name: str, chunks: Iterable[bytes | memoryview]) -> Piece:
         """Writes a file under another name, to the disk itself, and then gives it its own."""
         digest, size = hashlib.sha256(), 0
         with ExitStack() as whole:
@@ -88,7 +98,7 @@ class Spool:
                 start += len(chunk)
                 yield chunk
 
-    def append(self, name: str, data: bytes, at: int) -> int:
+    def append(self, name: str, data: bytes | memoryview, at: int) -> int:
         """Writes to a file that grows, and to the disk itself, from byte `at`; what was behind that is dropped.
 
         Only in a folder: what lies behind a URL is written once and whole.

@@ -1,0 +1,99 @@
+"""The desk where jobs are handed in: what is accepted here is on the disk."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from ...scheduling import Guest, Scheduler
+from ..asking import Ask
+from ..errors import IdempotencyConflict, QuotaExceeded, SpoolFailed, UnknownJob
+from ..predict import Form
+from ..registry import Registry
+from .assignment import Assignment
+from .job import Job, Order, new_id
+from .ledger import Ledger
+from .opening import Opened, Opening
+from .spool import Spool, file_of
+
+
+class Desk:
+    """Accepts jobs, and cancels them.
+
+    Args:
+        arrived: Called when there is a new job.
+        quota: How many unfinished jobs a key may have.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        opening: Opening,
+        scheduler: Scheduler,
+        ledger: Ledger,
+        spool: Spool,
+        *,
+        arrived: Callable[[], None],
+        quota: int,
+    ):
+        self._registry, self._opening, self._scheduler = registry, opening, scheduler
+        self._ledger, self._spool = ledger, spool
+        self._arrived, self._quota = arrived, quota
+
+    async def accept(
+        self, ask: Ask, body: bytes, form: Form, *, owner: str | None, idempotency_key: str | None, guest: Guest
+    ) -> Job:
+        """A job that will be done: its file was read, and it and the job are on the disk.
+
+        Raises:
+            DomainError: any of them; each says what was wrong and what would be right.
+        """
+        manifest, entry = self._registry.serving(ask.model, ask.version)
+        assignment = Assignment.of(ask, form)
+        with self._registry.using(entry):
+            opened = await self._opening.open(ask, body, assignment, datetime.now(UTC))
+            guest.hold(opened.array.nbytes)
+            await self._check(opened, ask)
+        id = new_id()
+        piece = await asyncio.to_thread(self._spool.put, file_of(id, "input"), [body])
+        order = Order(
+            id=id,
+            model=manifest.name,
+            version=manifest.version,
+            input=piece,
+            digest=assignment.digest(ask, piece),
+            owner=owner,
+            idempotency_key=idempotency_key,
+            parameters=assignment.to_json(),
+        )
+        try:
+            job = await self._ledger.accept(order, quota=self._quota)
+        except (IdempotencyConflict, QuotaExceeded):
+            await self._forget(piece.name)
+            raise
+        if job.id != id:
+            await self._forget(piece.name)
+        self._arrived()
+        return job
+
+    async def _check(self, opened: Opened, ask: Ask) -> None:
+        """Lets a file pass whose answer can be computed and written, before anybody waits for it in vain."""
+        self._scheduler.room(opened.key.grid, opened.sample_bytes)
+        if opened.assignment.steps is not None:
+            await self._opening.head(opened, ask.remaining())
+
+    async def _forget(self, name: str) -> None:
+        with suppress(SpoolFailed):  # what stays is swept away
+            await asyncio.to_thread(self._spool.remove, [name])
+
+    async def find(self, id: str, owner: str | None) -> Job:
+        """A job of a key; without keys, any.
+
+        Raises:
+            UnknownJob: There is none with this id, or it is another key's.
+            JobExpired: There was one.
+        """
+        job = await self._ledger.get(id)
+        if owner is not None and job.order.owner != owner:
+            raise UnknownJob("There is no job with this id. GET /v1/jobs lists those there are.")
+        return job

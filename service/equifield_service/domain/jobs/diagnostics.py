@@ -1,0 +1,82 @@
+"""What the states of a rollout look like, in numbers: to see from afar whether it runs away, or dies out."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from equifield.package.manifest import Manifest, packed_fields
+
+from ...scheduling import Array
+from ..rollouts import Steps
+
+MOST = 100
+"""States of one rollout that are measured, spread evenly."""
+NAMES = ("mean_square", "minimum", "maximum", "spectrum_slope")
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Numbers for each output field, of some states of a rollout.
+
+    Attributes:
+        steps: After which steps.
+        fields: By field and by name of a number, as long as `steps`. `mean_square` is the mean of the squared magnitude
+            over samples and points; `minimum` and `maximum` are of the components; `spectrum_slope` is the exponent p
+            of the power law k^p that fits the spectrum best, None where there is none.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    fields: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+
+    def followed_by(self, manifest: Manifest, rollout: Steps, after: int, states: Array) -> "Diagnostics":
+        """With those of the states `(batch, frames, *grid, features)` after step `after` whose turn it is."""
+        stride = -(-rollout.frames // MOST)
+        first = after // rollout.every + 1
+        turns = [
+            number
+            for number in range(first, first + states.shape[1])
+            if number % stride == 0 or number == rollout.frames
+        ]
+        measured = [_measured(manifest, states[:, number - first]) for number in turns]
+        fields = {
+            one.name: {
+                name: [*self.fields.get(one.name, {}).get(name, []), *(found[one.name][name] for found in measured)]
+                for name in NAMES
+            }
+            for one in manifest.outputs
+        }
+        return Diagnostics([*self.steps, *(number * rollout.every for number in turns)], fields)
+
+
+def _measured(manifest: Manifest, state: Array) -> dict[str, dict[str, float | None]]:
+    found: dict[str, dict[str, float | None]] = {}
+    first = 0
+    for one in packed_fields(manifest.outputs):
+        values = state[..., first : first + len(one.components)].astype(np.float64)
+        first += len(one.components)
+        found[one.name] = {
+            "mean_square": float(np.mean(np.sum(values**2, axis=-1))),
+            "minimum": float(values.min()),
+            "maximum": float(values.max()),
+            "spectrum_slope": spectrum_slope(values),
+        }
+    return found
+
+
+def spectrum_slope(values: npt.NDArray[np.float64]) -> float | None:
+    """The exponent p of the power law k^p that fits the spectrum of `(batch, *grid, components)` best.
+
+    The energy of all modes of one whole wave number k, in waves per grid, from 1 up to what the shortest axis resolves,
+    is fitted by least squares of logarithms; None where fewer than two wave numbers have energy.
+    """
+    axes = tuple(range(1, values.ndim - 1))
+    sides = [values.shape[axis] for axis in axes]
+    energy = np.sum(np.abs(np.fft.fftn(values, axes=axes)) ** 2, axis=(0, -1))
+    waves = np.meshgrid(*(np.fft.fftfreq(side, 1 / side) for side in sides), indexing="ij")
+    shells = np.rint(np.sqrt(sum(wave**2 for wave in waves))).astype(int)
+    spectrum = np.bincount(shells.ravel(), energy.ravel())[1 : min(sides) // 2 + 1]
+    there = np.flatnonzero(spectrum > 1e-14 * energy.sum())
+    if len(there) < 2:
+        return None
+    return float(np.polyfit(np.log(there + 1.0), np.log(spectrum[there]), 1)[0])

@@ -1,0 +1,176 @@
+"""A rollout as a job: computed in parts, each of which is on the disk before the next one counts."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from ...scheduling import Array, Scheduler
+from ..rollouts import Steps
+from .diagnostics import Diagnostics
+from .growing import RECORDS, Elsewhere, Growing, InFolder
+from .job import Checkpoint, Failure, Job, Piece
+from .ledger import Ledger
+from .news import News
+from .opening import Opened, Opening
+from .spool import CHUNK, Spool, file_of
+
+PART_SECONDS = 1.0
+"""A part should take so long: what is lost when something dies, and what it takes to hear of it."""
+PART_BYTES = 32 * 2**20
+PARTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+"""States of one part: few different numbers."""
+FIRST_STEPS = 10
+PATIENCE_S = 600.0
+"""For so long one part may take, a compilation before it included."""
+
+
+class Rolling:
+    """One attempt at a rollout. `advance` may be called again after it failed: it goes on after the last whole part."""
+
+    def __init__(
+        self,
+        job: Job,
+        opened: Opened,
+        opening: Opening,
+        scheduler: Scheduler,
+        ledger: Ledger,
+        spool: Spool,
+        news: News,
+        lease_s: float,
+    ):
+        self._job, self._opened, self._opening = job, opened, opening
+        self._scheduler, self._ledger, self._spool, self._news = scheduler, ledger, spool, news
+        self._lease_s = lease_s
+        self._steps = opened.assignment.steps or Steps(1)
+        self._state, self.step = opened.array, 0
+        self._head = b""
+        self._diagnostics = Diagnostics()
+        name = file_of(job.id, "result", job.attempts)
+        self._result: Growing = InFolder(spool, name) if spool.grows else Elsewhere(spool, name)
+        self._frames = max(number for number in PARTS if number * self._steps.every <= FIRST_STEPS or number == 1)
+        self._diverged = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to compute."""
+        return self._diverged or self.step == self._steps.steps
+
+    async def begin(self) -> None:
+        """Goes to where the last attempt came, or writes the head of the result.
+
+        Raises:
+            DomainError: the spool or the payload process fails.
+        """
+        self._head = _for_records(await self._opening.head(self._opened, PATIENCE_S), self._steps.frames)
+        made = self._job.checkpoint
+        if made is not None:
+            state = await asyncio.to_thread(self._continue, made)
+            self._state, self.step = state, made.step
+            self._diagnostics = Diagnostics(**(self._job.diagnostics or {}))
+        else:
+            await asyncio.to_thread(self._result.append, self._head)
+
+    def _continue(self, made: Checkpoint) -> Array:
+        """Takes the whole part of the last attempt's result, and its last state."""
+        self._result.size = 0
+        for chunk in self._spool.read_range(made.result, 0, made.bytes):
+            self._result.append(chunk)
+        stored = b"".join(self._spool.read_range(made.name, 0, self._opened.array.nbytes + CHUNK))
+        return np.frombuffer(stored, np.float32).reshape(self._opened.array.shape)
+
+    async def advance(self) -> None:
+        """Computes one part, and keeps it.
+
+        Raises:
+            LeaseLost: The job is not ours any more.
+            DomainError: it could not be done; nothing has changed.
+        """
+        frames = min(self._frames, self._steps.frames - self.step // self._steps.every)
+        began = time.monotonic()
+        states = await self._compute(frames)
+        seconds = time.monotonic() - began
+        finite = np.isfinite(states.reshape(*states.shape[:2], -1)).all(axis=(0, 2))
+        whole = frames if finite.all() else int(np.argmin(finite))
+        await self._keep(states[:, :whole])
+        self._diverged = whole < frames
+        self._frames = self._next(seconds / frames)
+
+    async def _compute(self, frames: int) -> Array:
+        key = replace(self._opened.key, steps=frames * self._steps.every, every=self._steps.every)
+        return await self._scheduler.submit(
+            key,
+            self._state,
+            sample_bytes=self._opened.sample_bytes * frames,
+            deadline=asyncio.get_running_loop().time() + PATIENCE_S,
+            priority="batch",
+            alone=True,
+        )
+
+    async def _keep(self, states: Array) -> None:
+        if not states.shape[1]:
+            return
+        step = self.step + states.shape[1] * self._steps.every
+        file = await self._opening.write(self._opened, states, PATIENCE_S, (self.step, step))
+        if file[RECORDS.stop : len(self._head)] != self._head[RECORDS.stop :]:
+            raise ValueError(f"The states of job {self._job.id} after step {self.step} do not fit behind its head.")
+        size = self._result.size
+        try:
+            made = await asyncio.to_thread(self._store, file[len(self._head) :], states[:, -1], step)
+            diagnostics = await asyncio.to_thread(
+                self._diagnostics.followed_by, self._opened.manifest, self._steps, self.step, states
+            )
+            job = await self._ledger.progress(
+                self._job,
+                self._lease_s,
+                step=step,
+                progress=100 * step // self._steps.steps,
+                checkpoint=made,
+                diagnostics=vars(diagnostics),
+            )
+        except BaseException:
+            self._result.size = size
+            raise
+        self._news.tell(job)
+        before, self._job = self._job.checkpoint, job
+        self._state, self.step, self._diagnostics = np.array(states[:, -1]), step, diagnostics
+        if made is not None and before is not None:
+            gone = [before.name] + ([before.result] if before.result != made.result else [])
+            await asyncio.to_thread(self._spool.remove, gone)
+
+    def _store(self, records: memoryview, state: Array, step: int) -> Checkpoint | None:
+        self._result.append(records)
+        if not self._spool.grows:
+            return None
+        kept = self._spool.put(file_of(self._job.id, "checkpoint", step), [np.ascontiguousarray(state).tobytes()])
+        return Checkpoint(kept.name, step, self._result.name, self._result.size)
+
+    def _next(self, seconds: float) -> int:
+        """How many states the next part has."""
+        state = self._opened.array.nbytes
+        room = min(PART_BYTES, self._scheduler.max_batch_bytes) // max(1, state)
+        fitting = [number for number in PARTS if number <= room and number * seconds <= PART_SECONDS]
+        return max(fitting, default=1)
+
+    async def end(self) -> Job:
+        """Ends the job, well or at the state that is not finite.
+
+        Raises:
+            LeaseLost: The job is not ours any more.
+            DomainError: the ledger or the spool fails; it can be tried again.
+        """
+        whole = self.step // self._steps.every
+        piece: Piece | None = await asyncio.to_thread(self._result.seal, whole) if whole else None
+        if piece is not None and not self._diverged:
+            return await self._ledger.finish(self._job, piece)
+        until = self.step + self._steps.every
+        after = f"after step {self.step}, by step {until}," if self._steps.every > 1 else f"at step {until}"
+        detail = f"The rollout diverged: {after} a value is not finite. The result has what came before."
+        return await self._ledger.fail(self._job, Failure("diverged", detail), result=piece)
+
+
+def _for_records(head: bytes, number: int) -> bytes:
+    changed = bytearray(head)
+    changed[RECORDS] = number.to_bytes(4, "big")
+    return bytes(changed)
