@@ -119,6 +119,7 @@ class JobQuery(Computation):
     """What a job asks. Its result is NetCDF-3 without compression, so that it can be read while it grows."""
 
     model: str = Field(description="The model.")
+    priority: int = Field(default=0, ge=-100, le=100, description="Jobs with a higher one are computed before this.")
 
 
 class ListQuery(BaseModel):

@@ -89,7 +89,15 @@ def router(parts: Parts) -> APIRouter:
         with parts.admission.enter() as guest:
             body = await read_body(request, guest, limit=parts.settings.max_body_bytes, deadline=ask.deadline)
             await check_digest(request.headers.get(CONTENT_DIGEST), body)
-            job = await jobs.desk.accept(ask, body, form, owner=_owner(request), idempotency_key=key, guest=guest)
+            job = await jobs.desk.accept(
+                ask,
+                body,
+                form,
+                owner=_owner(request),
+                idempotency_key=key,
+                priority=query.priority,
+                guest=guest,
+            )
         return _answer(job, 202, {"Location": f"/v1/jobs/{job.id}"})
 
     @routes.get(

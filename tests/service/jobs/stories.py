@@ -79,7 +79,7 @@ def accept(url: str, folder: str) -> None:
     def submit(killed: str) -> None:
         async def enter(ledger: Ledger) -> None:
             id = new_id()
-            kept = Spool(folder).put(file_of(id, "input"), chunks(killed))
+            kept = Spool(folder).start().put(file_of(id, "input"), chunks(killed))
             if killed == "before the row":
                 die()
             if killed == "before the commit":

@@ -57,7 +57,7 @@ def test_the_job_of_a_process_that_is_killed_is_taken_over_and_has_one_result(ur
 def test_who_is_killed_while_it_accepts_leaves_a_whole_job_or_none(url: str, lines: Lines, tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     lines("accept", url, str(folder))
-    spool = Spool(str(folder))
+    spool = Spool(str(folder)).start()
 
     async def look(ledger: Ledger) -> tuple[list[Order], set[str]]:
         page = await ledger.page()

@@ -225,3 +225,15 @@ def test_what_cannot_be_computed_is_not_accepted(
 def test_what_is_not_there_is_said_to_be_so(http: httpx.Client, method: str, path: str, status: int, code: str) -> None:
     answer = http.request(method, path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_jobs_of_a_higher_priority_begin_before_those_that_wait(http: httpx.Client) -> None:
+    blocking = [submitted(http, files.dataset(1), steps=LONG) for _ in range(4)]
+    for path in blocking:
+        awaited(http, path, "running")
+    low, high = (submitted(http, files.dataset(1), steps=1, priority=priority) for priority in (0, 5))
+    http.delete(blocking[0])
+    started = [awaited(http, path)["started"] for path in (low, high)]
+    assert started[1] < started[0]
+    for path in blocking:
+        http.delete(path)

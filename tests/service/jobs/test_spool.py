@@ -19,7 +19,7 @@ TEXT = secrets.token_bytes(2 * CHUNK + 17)
 
 @pytest.fixture(params=["folder", "url"])
 def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Spool:
-    return Spool(str(tmp_path / "spool") if request.param == "folder" else f"memory://{tmp_path}")
+    return Spool(str(tmp_path / "spool") if request.param == "folder" else f"memory://{tmp_path}").start()
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def test_what_is_read_is_what_was_written(spool: Spool) -> None:
 
 @pytest.mark.parametrize("damage", [lambda text: text[:-1], lambda text: bytes([text[0] ^ 1]) + text[1:]])
 def test_a_file_that_was_changed_is_never_read_whole(tmp_path: Path, damage: object) -> None:
-    spool, name = Spool(str(tmp_path)), file_of(new_id(), "result")
+    spool, name = Spool(str(tmp_path)).start(), file_of(new_id(), "result")
     kept = spool.put(name, [TEXT])
     (tmp_path / name).write_bytes(damage(TEXT))  # type: ignore[operator]
     given: list[bytes] = []
@@ -95,7 +95,7 @@ def test_files_of_a_job_are_found_and_removed_and_those_of_others_stay(spool: Sp
 
 
 def test_a_full_disk_is_said_keeps_nothing_of_the_new_and_all_of_the_old(tmp_path: Path) -> None:
-    spool, old, new = Spool(str(tmp_path)), new_id(), new_id()
+    spool, old, new = Spool(str(tmp_path)).start(), new_id(), new_id()
     kept = spool.put(file_of(old, "input"), [TEXT])
     with room(CHUNK):
         with pytest.raises(SpoolFull):
@@ -106,7 +106,7 @@ def test_a_full_disk_is_said_keeps_nothing_of_the_new_and_all_of_the_old(tmp_pat
 
 
 def test_a_file_grows_and_goes_on_from_where_it_was_good(tmp_path: Path) -> None:
-    spool, name = Spool(str(tmp_path)), file_of(new_id(), "result", 1)
+    spool, name = Spool(str(tmp_path)).start(), file_of(new_id(), "result", 1)
     size = spool.append(name, b"one two", 0)
     assert spool.append(name, b" three", 3) == 9 < size + 6
     assert b"".join(spool.read_range(name, 0, 9)) == b"one three"
@@ -114,11 +114,11 @@ def test_a_file_grows_and_goes_on_from_where_it_was_good(tmp_path: Path) -> None
     with pytest.raises(ValueError, match="cannot go on at byte 12"):
         spool.append(name, b"!", 12)
     with pytest.raises(ValueError, match="grows only in a folder"):
-        Spool(f"memory://{tmp_path}").append(name, b"!", 0)
+        Spool(f"memory://{tmp_path}").start().append(name, b"!", 0)
 
 
 def test_a_file_that_finds_no_room_to_grow_stays_as_it_was(tmp_path: Path) -> None:
-    spool, name = Spool(str(tmp_path)), file_of(new_id(), "result", 1)
+    spool, name = Spool(str(tmp_path)).start(), file_of(new_id(), "result", 1)
     spool.append(name, TEXT[:CHUNK], 0)
     with room(CHUNK + 5), pytest.raises(SpoolFull):
         spool.append(name, TEXT[CHUNK:], CHUNK)
@@ -149,5 +149,5 @@ def test_bytes_are_on_the_disk_before_they_have_a_name_and_the_name_before_it_is
 
     monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(Path, "rename", rename)
-    Spool(str(tmp_path)).put(file_of(new_id(), "input"), [b"x"])
+    Spool(str(tmp_path)).start().put(file_of(new_id(), "input"), [b"x"])
     assert done == ["file", "rename", "folder"]

@@ -163,3 +163,41 @@ def test_stacked_fields_and_turned_axes_come_back_as_they_were_sent(
     _, back = rollout(pool, write(data), models.velocity, Progress(2, 1, 2))
     assert back.velocity.dims == ("step", "time", "lat", "lon", "component")
     np.testing.assert_array_equal(back.velocity[1], data.velocity + 2)
+
+
+@pytest.mark.parametrize("change", ["none", "no time", "stacked in front", "masked", "short integers"])
+def test_the_parts_of_a_file_that_grows_lie_behind_one_head_and_are_the_whole(
+    pool: Any, models: Any, hourly: Manifest, write: Write, start: xr.Dataset, change: str
+) -> None:
+    data, options = start, dict[str, str]()
+    match change:
+        case "no time":
+            data = start.isel(time=0, drop=True)
+        case "stacked in front":
+            schema = {"tensor_order": 1, "tensor_parity": 0, "tensor_dims": "component", "tensor_axes": "lon lat"}
+            both = np.stack([start.u.values, start.v.values])
+            data = start.drop_vars(["u", "v"]).assign(velocity=(("component", *start.u.dims), both, schema))
+        case "masked":
+            data.u.values[0, 2, 3] = np.nan
+            options = {"missing": "zero"}
+        case "short integers":
+            data = start.assign_coords(time=start.time.astype(np.int16))
+    decoded = pool.decode(write(data, "netcdf3"), hourly, rollout=True, **options)
+    states = decoded.array[:, np.newaxis] + np.arange(1, 7, dtype=np.float32).reshape(1, -1, 1, 1, 1)
+
+    def part(first: int, last: int) -> bytes:
+        progress = Progress(12, 2, 12, (2 * first, 2 * last))
+        return bytes(pool.encode(hourly, decoded, states[:, first:last], kind="netcdf3", progress=progress))
+
+    head, parts = part(0, 0), [part(0, 1), part(1, 4), part(4, 6)]
+    assert all(one[8 : len(head)] == head[8:] for one in parts)
+    whole = head[:4] + (6).to_bytes(4, "big") + head[8:] + b"".join(one[len(head) :] for one in parts)
+    assert whole == part(0, 6)
+    grown, plain = (
+        pool.opened(whole),
+        pool.opened(pool.encode(hourly, decoded, states, kind="netcdf3", progress=Progress(12, 2, 12))),
+    )
+    assert grown.encoding["unlimited_dims"] == {"step" if change == "no time" else "time"}
+    assert grown.identical(plain.transpose(*grown.dims)) or all(
+        grown[name].identical(plain[name].transpose(*grown[name].dims)) for name in plain.variables
+    )

@@ -41,7 +41,15 @@ class Desk:
         self._arrived, self._quota = arrived, quota
 
     async def accept(
-        self, ask: Ask, body: bytes, form: Form, *, owner: str | None, idempotency_key: str | None, guest: Guest
+        self,
+        ask: Ask,
+        body: bytes,
+        form: Form,
+        *,
+        owner: str | None,
+        idempotency_key: str | None,
+        priority: int,
+        guest: Guest,
     ) -> Job:
         """A job that will be done: its file was read, and it and the job are on the disk.
 
@@ -64,6 +72,7 @@ class Desk:
             digest=assignment.digest(ask, piece),
             owner=owner,
             idempotency_key=idempotency_key,
+            priority=priority,
             parameters=assignment.to_json(),
         )
         try:

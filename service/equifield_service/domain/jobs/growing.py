@@ -25,6 +25,9 @@ class Growing(Protocol):
     def seal(self, records: int) -> Piece:
         """The file as a piece of the spool, with so many records."""
 
+    def close(self) -> None:
+        """Lets go of it; what is sealed stays."""
+
 
 class InFolder:
     """A file that grows in the spool itself, where it can be read meanwhile, and gone on with by another process."""
@@ -43,13 +46,16 @@ class InFolder:
             return self._spool.seal(self.name)
         return self._spool.put(self.name, with_records(self._spool.read_range(self.name, 0, self.size), records))
 
+    def close(self) -> None:
+        """Nothing: it stays for whoever goes on with it."""
+
 
 class Elsewhere:
     """A file that grows on this machine, for a spool behind a URL, where a file is written once and whole."""
 
     def __init__(self, spool: Spool, name: str):
         self._spool, self.name, self.size = spool, name, 0
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - until `close`
 
     def append(self, data: bytes | memoryview) -> None:
         """Writes at the end."""
@@ -62,6 +68,10 @@ class Elsewhere:
         self._file.truncate(self.size)
         self._file.seek(0)
         return self._spool.put(self.name, with_records(iter(lambda: self._file.read(CHUNK), b""), records))
+
+    def close(self) -> None:
+        """Gives its room back."""
+        self._file.close()
 
 
 def with_records(chunks: Iterable[bytes], number: int, start: int = 0) -> Iterator[bytes]:

@@ -115,13 +115,15 @@ class Ledger:
             values["diagnostics"] = diagnostics
         return await self._change(job, **values)
 
-    async def finish(self, job: Job, result: Piece, *, message: str = "") -> Job:
+    async def finish(
+        self, job: Job, result: Piece, *, step: int | None = None, diagnostics: dict[str, Any] | None = None
+    ) -> Job:
         """Ends a job well. To say so twice, because the first answer was lost, is to say it once.
 
         Raises:
             LeaseLost: It was dismissed or taken over: this result is not the one.
         """
-        values = {"progress": 100, "result": vars(result), "message": message}
+        values = {"progress": 100, "result": vars(result), **_last(step, diagnostics)}
         try:
             return await self._change(job, **ended(Status.SUCCESSFUL, self._keep_s), **values)
         except LeaseLost as lost:
@@ -129,13 +131,22 @@ class Ledger:
                 return lost.job
             raise
 
-    async def fail(self, job: Job, failure: Failure, *, result: Piece | None = None) -> Job:
+    async def fail(
+        self,
+        job: Job,
+        failure: Failure,
+        *,
+        result: Piece | None = None,
+        step: int | None = None,
+        diagnostics: dict[str, Any] | None = None,
+    ) -> Job:
         """Ends a job badly, with the part of its result that is good.
 
         Raises:
             LeaseLost: It was dismissed or taken over.
         """
         values = {"failure": vars(failure), "message": failure.detail, "result": vars(result) if result else null()}
+        values |= _last(step, diagnostics)
         try:
             return await self._change(job, **ended(Status.FAILED, self._keep_s), **values)
         except LeaseLost as lost:
@@ -225,3 +236,8 @@ class Ledger:
                 now_it_is = await connection.execute(select(jobs).where(jobs.c.id == job.id))
                 raise LeaseLost(job_of(now_it_is.one()))
             return job_of(row)
+
+
+def _last(step: int | None, diagnostics: dict[str, Any] | None) -> dict[str, Any]:
+    """What is known anew of a job at its end."""
+    return {name: value for name, value in {"step": step, "diagnostics": diagnostics}.items() if value is not None}

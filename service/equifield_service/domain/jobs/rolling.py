@@ -57,8 +57,12 @@ class Rolling:
         """Whether there is nothing left to compute."""
         return self._diverged or self.step == self._steps.steps
 
+    def close(self) -> None:
+        """Lets go of what the attempt holds."""
+        self._result.close()
+
     async def begin(self) -> None:
-        """Goes to where the last attempt came, or writes the head of the result.
+        """Goes to where the last attempt came.
 
         Raises:
             DomainError: the spool or the payload process fails.
@@ -69,8 +73,6 @@ class Rolling:
             state = await asyncio.to_thread(self._continue, made)
             self._state, self.step = state, made.step
             self._diagnostics = Diagnostics(**(self._job.diagnostics or {}))
-        else:
-            await asyncio.to_thread(self._result.append, self._head)
 
     def _continue(self, made: Checkpoint) -> Array:
         """Takes the whole part of the last attempt's result, and its last state."""
@@ -93,7 +95,8 @@ class Rolling:
         seconds = time.monotonic() - began
         finite = np.isfinite(states.reshape(*states.shape[:2], -1)).all(axis=(0, 2))
         whole = frames if finite.all() else int(np.argmin(finite))
-        await self._keep(states[:, :whole])
+        if whole:
+            await self._keep(states[:, :whole], self.step + whole * self._steps.every, is_last=whole < frames)
         self._diverged = whole < frames
         self._frames = self._next(seconds / frames)
 
@@ -108,41 +111,43 @@ class Rolling:
             alone=True,
         )
 
-    async def _keep(self, states: Array) -> None:
-        if not states.shape[1]:
-            return
-        step = self.step + states.shape[1] * self._steps.every
+    async def _keep(self, states: Array, step: int, *, is_last: bool) -> None:
+        """Adds a part to the result; unless it is the last one, as a checkpoint that the ledger knows."""
         file = await self._opening.write(self._opened, states, PATIENCE_S, (self.step, step))
         if file[RECORDS.stop : len(self._head)] != self._head[RECORDS.stop :]:
             raise ValueError(f"The states of job {self._job.id} after step {self.step} do not fit behind its head.")
         size = self._result.size
         try:
-            made = await asyncio.to_thread(self._store, file[len(self._head) :], states[:, -1], step)
             diagnostics = await asyncio.to_thread(
                 self._diagnostics.followed_by, self._opened.manifest, self._steps, self.step, states
             )
-            job = await self._ledger.progress(
-                self._job,
-                self._lease_s,
-                step=step,
-                progress=100 * step // self._steps.steps,
-                checkpoint=made,
-                diagnostics=vars(diagnostics),
-            )
+            records = file[len(self._head) :]
+            await asyncio.to_thread(self._result.append, records if size else self._head + bytes(records))
+            if not is_last and step < self._steps.steps:
+                await self._tell(states[:, -1], step, diagnostics)
         except BaseException:
             self._result.size = size
             raise
-        self._news.tell(job)
-        before, self._job = self._job.checkpoint, job
         self._state, self.step, self._diagnostics = np.array(states[:, -1]), step, diagnostics
+
+    async def _tell(self, state: Array, step: int, diagnostics: Diagnostics) -> None:
+        """Notes how far the job is, and from where another attempt would go on."""
+        made = await asyncio.to_thread(self._checkpoint, state, step) if self._spool.grows else None
+        before = self._job.checkpoint
+        self._job = await self._ledger.progress(
+            self._job,
+            self._lease_s,
+            step=step,
+            progress=100 * step // self._steps.steps,
+            checkpoint=made,
+            diagnostics=vars(diagnostics),
+        )
+        self._news.tell(self._job)
         if made is not None and before is not None:
-            gone = [before.name] + ([before.result] if before.result != made.result else [])
+            gone = {before.name, before.result} - {made.result}
             await asyncio.to_thread(self._spool.remove, gone)
 
-    def _store(self, records: memoryview, state: Array, step: int) -> Checkpoint | None:
-        self._result.append(records)
-        if not self._spool.grows:
-            return None
+    def _checkpoint(self, state: Array, step: int) -> Checkpoint:
         kept = self._spool.put(file_of(self._job.id, "checkpoint", step), [np.ascontiguousarray(state).tobytes()])
         return Checkpoint(kept.name, step, self._result.name, self._result.size)
 
@@ -163,11 +168,14 @@ class Rolling:
         whole = self.step // self._steps.every
         piece: Piece | None = await asyncio.to_thread(self._result.seal, whole) if whole else None
         if piece is not None and not self._diverged:
-            return await self._ledger.finish(self._job, piece)
+            return await self._ledger.finish(self._job, piece, step=self.step, diagnostics=vars(self._diagnostics))
         until = self.step + self._steps.every
         after = f"after step {self.step}, by step {until}," if self._steps.every > 1 else f"at step {until}"
         detail = f"The rollout diverged: {after} a value is not finite. The result has what came before."
-        return await self._ledger.fail(self._job, Failure("diverged", detail), result=piece)
+        failure = Failure("diverged", detail)
+        return await self._ledger.fail(
+            self._job, failure, result=piece, step=self.step, diagnostics=vars(self._diagnostics)
+        )
 
 
 def _for_records(head: bytes, number: int) -> bytes:

@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TypeVar
 
 from ...metrics import Metrics
@@ -185,12 +185,13 @@ class Runner:
         rolling = Rolling(
             job, opened, self._opening, self._scheduler, self._ledger, self._spool, self._news, self._lease_s
         )
-        await self._patiently(rolling.begin)
-        while not rolling.is_over:
-            step = rolling.step
-            await self._patiently(rolling.advance)
-            self._metrics.job_steps.inc(rolling.step - step)
-        return await self._patiently(rolling.end)
+        with closing(rolling):
+            await self._patiently(rolling.begin)
+            while not rolling.is_over:
+                step = rolling.step
+                await self._patiently(rolling.advance)
+                self._metrics.job_steps.inc(rolling.step - step)
+            return await self._patiently(rolling.end)
 
     async def _open(self, job: Job, assignment: Assignment) -> Opened:
         body = await asyncio.to_thread(self._spool.load, job.order.input)

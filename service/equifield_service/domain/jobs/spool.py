@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
 
 from ..errors import SpoolFailed, SpoolFull
 from .job import Piece
@@ -49,10 +50,11 @@ class Spool:
         self._place: Folder | Bucket
         self._place = Folder(Path(path)) if not separator or scheme == "file" else Bucket(url)
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Makes the folder if need be."""
         with self._explaining("."):
             self._place.make()
+        return self
 
     @property
     def grows(self) -> bool:
