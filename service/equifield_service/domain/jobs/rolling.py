@@ -16,7 +16,7 @@ from .news import News
 from .opening import Opened, Opening
 from .spool import CHUNK, Spool, file_of
 
-PART_SECONDS = 1.0
+PART_SECONDS = 2.0
 """A part should take so long: what is lost when something dies, and what it takes to hear of it."""
 PART_BYTES = 32 * 2**20
 PARTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
