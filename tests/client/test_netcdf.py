@@ -76,6 +76,13 @@ def test_the_callers_dataset_is_left_alone(wind: xr.Dataset) -> None:
     assert wind["u"].encoding == {}
 
 
+def test_a_scalar_beside_an_unlimited_dimension_takes_no_value_with_it() -> None:
+    dataset = xr.Dataset({"u": (("time", "x"), np.arange(20.0).reshape(5, 4)), "crs": ((), np.int32(7))})
+    dataset.encoding["unlimited_dims"] = {"time"}  # as of a file that has it so
+    assert encode(dataset).startswith(CLASSIC)
+    xr.testing.assert_identical(decode(encode(dataset)), dataset)
+
+
 def test_a_path_is_sent_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "any.thing"
     path.write_bytes(b"not even NetCDF")

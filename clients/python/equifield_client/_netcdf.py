@@ -39,12 +39,13 @@ def encode(dataset: xr.Dataset) -> bytes:
     """The dataset as a classic 64-bit-offset file where nothing is lost by it, else as NetCDF-4.
 
     Both sides read and write the classic kind several times faster. It cannot hold integers beyond 32 bits,
-    large unsigned ones, or very large variables.
+    large unsigned ones, or very large variables. No dimension is unlimited in it: SciPy writes scalars over the values of
+    one that is.
     """
     with _lock:
         if all(variable.nbytes <= CLASSIC_LIMIT for variable in dataset.variables.values()):
             try:
-                return bytes(dataset.to_netcdf(format="NETCDF3_64BIT", engine="scipy"))
+                return bytes(dataset.to_netcdf(format="NETCDF3_64BIT", engine="scipy", unlimited_dims=[]))
             except (TypeError, ValueError):
                 pass  # a value, type or name that only NetCDF-4 holds
         return bytes(dataset.to_netcdf(format="NETCDF4", engine="netcdf4"))
