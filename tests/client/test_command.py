@@ -12,9 +12,10 @@ import pytest
 import xarray as xr
 
 from equifield_client import APIConnectionError, APIResponseError, APIStatusError
+from equifield_client._arguments import pairs
 from equifield_client._console import MEANINGS, ExitCode, exit_code
 from equifield_client._netcdf import encode
-from equifield_client.command import build_app, main, pairs
+from equifield_client.command import build_app, main
 
 if TYPE_CHECKING:
     from tests.client.conftest import Peer

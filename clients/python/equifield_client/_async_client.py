@@ -1,18 +1,21 @@
 """The client that awaits: a driver of flows over `httpx.AsyncClient`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 import httpx
 import xarray as xr
 
 from ._calls import Calls, Option
-from ._drivers import drive_async
+from ._drivers import drive_async, iterate_async
 from ._flow import Retry
+from ._job import AsyncJob
+from ._job_calls import JobCalls
+from ._job_status import JobStatus
 from ._models import EquivarianceReport, ModelInfo
 from ._netcdf import Source
-from ._options import Options, Reading
+from ._options import Computing, Options, Reading
 from ._transport import (
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
@@ -58,13 +61,15 @@ class AsyncClient:
     ) -> None:
         url = checked_url(base_url)
         self._calls = Calls(policy_for(url, timeout, retries or Retry()))
-        self._http = httpx.AsyncClient(
-            base_url=self._calls.policy.server,
-            auth=credentials(url),
-            timeout=timeout,
-            headers=default_headers(key, headers),
-            transport=transport,
-        )
+        self._settings: dict[str, Any] = {
+            "base_url": self._calls.policy.server,
+            "auth": credentials(url),
+            "timeout": timeout,
+            "headers": default_headers(key, headers),
+        }
+        self._http = httpx.AsyncClient(**self._settings, transport=transport)
+        self._blocking: httpx.Client | None = None
+        self._can_block = transport is None
 
     async def models(self) -> list[ModelInfo]:
         """`Client.models`, awaited."""
@@ -128,9 +133,51 @@ class AsyncClient:
             self._calls.check_equivariance(name, dataset, version=version, seed=seed, grid=grid, **names, **options),
         )
 
+    async def submit(
+        self,
+        name: str,
+        dataset: Source,
+        *,
+        version: str | None = None,
+        map: Mapping[str, str] | None = None,
+        axes: Mapping[str, str] | None = None,
+        boundary: Mapping[str, str] | None = None,
+        steps: int | None = None,
+        every: int | None = None,
+        idempotency_key: str | None = None,
+        **options: Unpack[Computing],
+    ) -> AsyncJob:
+        """`Client.submit`, awaited."""
+        names: dict[str, Option] = {"map": map, "axes": axes, "boundary": boundary}
+        flow = self._calls.submit(
+            name, dataset, idempotency_key, version=version, steps=steps, every=every, **names, **options
+        )
+        return self.job((await drive_async(self._http, flow)).id)
+
+    def job(self, id: str) -> AsyncJob:
+        """`Client.job`, which asks nothing, so that there is nothing to await."""
+        return AsyncJob(self._http, JobCalls(id, self._calls.policy), self._blocking_client)
+
+    def jobs(self, status: str | None = None, model: str | None = None) -> AsyncIterator[JobStatus]:
+        """`Client.jobs`, for `async for`."""
+        return iterate_async(self._http, self._calls.jobs(status, model))
+
     async def close(self) -> None:
         """Closes the connections."""
+        if self._blocking is not None:
+            self._blocking.close()
         await self._http.aclose()
+
+    def _blocking_client(self) -> httpx.Client:
+        """The connections for datasets that are read while they are used."""
+        if not self._can_block:
+            raise ValueError(
+                "The result cannot be read while it is used: the client has a transport of its own, which only awaits. "
+                "Use `await job.save(path)` and open the file."
+            )
+        if self._blocking is None:
+            self._blocking = httpx.Client(**self._settings)
+        return self._blocking
 
     async def __aenter__(self) -> Self:
         return self

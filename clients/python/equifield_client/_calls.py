@@ -1,17 +1,19 @@
 """Every call of the service, written once, as a flow: what is sent, and what is made of the answer."""
 
+import contextlib
 import functools
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import xarray as xr
 
 from ._exceptions import APIResponseError
-from ._flow import Ask, Flow, Policy, Reply, exchange, work
+from ._flow import Ask, Flow, Give, Policy, Reply, Stream, exchange, work
+from ._job_status import JobList, JobStatus
 from ._models import EquivarianceReport, ModelInfo, ModelList, parse
 from ._netcdf import Source, body_of, decode, recognised
 from ._text import clean
@@ -21,6 +23,9 @@ Option = str | int | Sequence[int] | Mapping[str, str] | None
 
 NETCDF = "application/netcdf"
 JSON = "application/json"
+LONGEST_KEY = 200
+PAGE = 500
+"""Jobs that are asked for at once."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +37,24 @@ class Calls:
     def models(self) -> Flow[list[ModelInfo]]:
         """`GET /v1/models`"""
         reply = yield from self._get("/v1/models")
-        return list(self._read(reply, functools.partial(read_json, ModelList)).models)
+        return list(understood(reply, read_json(ModelList), self.policy).models)
 
     def model(self, name: str, version: str | None) -> Flow[ModelInfo]:
         """`GET /v1/models/{name}` and `GET /v1/models/{name}/versions/{version}`"""
         tail = "" if version is None else f"/versions/{segment('version', version)}"
         reply = yield from self._get(f"/v1/models/{segment('name', name)}{tail}")
-        return self._read(reply, functools.partial(read_json, ModelInfo))
+        return understood(reply, read_json(ModelInfo), self.policy)
 
     def predict(self, name: str, source: Source, **options: Option) -> Flow[xr.Dataset]:
         """`POST /v1/models/{name}/predict`, and the answer opened."""
         reply = yield from self._predict(name, source, options)
-        dataset = yield from work(functools.partial(self._read, reply, decode))
+        dataset = yield from work(functools.partial(understood, reply, decode, self.policy))
         return dataset
 
     def predict_bytes(self, name: str, source: Source, **options: Option) -> Flow[bytes]:
         """`POST /v1/models/{name}/predict`, and the answer as it came."""
         reply = yield from self._predict(name, source, options)
-        return self._read(reply, recognised)
+        return understood(reply, recognised, self.policy)
 
     def check_equivariance(self, name: str, source: Source | None, **options: Option) -> Flow[EquivarianceReport]:
         """`POST /v1/models/{name}/equivariance`"""
@@ -61,7 +66,28 @@ class Calls:
                 "wish to check random fields. Give a NetCDF file, or None for random fields."
             )
         reply = yield from exchange(ask(body), self.policy)
-        return self._read(reply, functools.partial(read_json, EquivarianceReport))
+        return understood(reply, read_json(EquivarianceReport), self.policy)
+
+    def submit(self, name: str, source: Source, key: str | None, **options: Option) -> Flow[JobStatus]:
+        """`POST /v1/jobs`"""
+        ask = post("/v1/jobs", query({"model": name, **options}), accept=JSON, key=key)
+        body = yield from work(functools.partial(body_of, source))
+        reply = yield from exchange(ask(body), self.policy)
+        return understood(reply, read_json(JobStatus), self.policy)
+
+    def jobs(self, status: str | None, model: str | None) -> Stream[JobStatus]:
+        """`GET /v1/jobs`, page by page."""
+        params = query({"limit": PAGE, "status": status, "model": model})
+        while True:
+            reply = yield from exchange(Ask("GET", "/v1/jobs", params, {"Accept": JSON}), self.policy)
+            page = understood(reply, read_json(JobList), self.policy)
+            for job in page.jobs:
+                yield Give(job)
+            following = next((link.href for link in page.links if link.rel == "next"), None)
+            if following is None:
+                return
+            with understanding(self.policy):
+                params = {**params, "cursor": cursor_in(following)}
 
     def _get(self, path: str) -> Flow[Reply]:
         return exchange(Ask("GET", path, headers={"Accept": JSON}), self.policy)
@@ -71,25 +97,50 @@ class Calls:
         body = yield from work(functools.partial(body_of, source))
         return (yield from exchange(ask(body), self.policy))
 
-    def _read(self, reply: Reply, reader: Callable[[bytes], T]) -> T:
-        try:
-            return reader(reply.content)
-        except ValueError as error:
-            raise APIResponseError(
-                f"The answer of {self.policy.server} cannot be used: {clean(str(error))}. Does an Equifield "
-                f"service answer at this address? (HTTP {reply.status}, request {reply.request_id})"
-            ) from error
+
+@contextlib.contextmanager
+def understanding(policy: Policy, source: str = "") -> Iterator[None]:
+    """Turns a `ValueError` about what the service said into an `APIResponseError`; `source` says in which answer."""
+    try:
+        yield
+    except ValueError as error:
+        raise APIResponseError(
+            f"The answer of {policy.server} cannot be used: {clean(str(error))}. Does an Equifield service answer at "
+            f"this address?{source}"
+        ) from error
 
 
-def post(path: str, params: Mapping[str, str], *, accept: str) -> Callable[[bytes], Ask]:
-    """A POST that lacks only its body; every try of it carries the same key."""
-    headers = {"Accept": accept, "Content-Type": NETCDF, "Idempotency-Key": str(uuid.uuid4())}
+def understood(reply: Reply, reader: Callable[[bytes], T], policy: Policy) -> T:
+    """What `reader` makes of an answer.
+
+    Raises:
+        APIResponseError: It cannot make anything of it.
+    """
+    with understanding(policy, f" (HTTP {reply.status}, request {reply.request_id})"):
+        return reader(reply.content)
+
+
+def post(path: str, params: Mapping[str, str], *, accept: str, key: str | None = None) -> Callable[[bytes], Ask]:
+    """A POST that lacks only its body; every try of it carries the same key, by default a new one."""
+    if key is not None and not (key.isascii() and key.isprintable() and 0 < len(key) <= LONGEST_KEY):
+        raise ValueError(
+            f"`idempotency_key` must be 1 to {LONGEST_KEY} printable ASCII characters, but is {key[:300]!r}."
+        )
+    headers = {"Accept": accept, "Content-Type": NETCDF, "Idempotency-Key": key or str(uuid.uuid4())}
     return functools.partial(Ask, "POST", path, params, headers)
 
 
-def read_json(kind: type[T], content: bytes) -> T:
-    """The `kind` that a JSON text describes."""
-    return parse(kind, json.loads(content))
+def read_json(kind: type[T]) -> Callable[[bytes], T]:
+    """What reads the `kind` that a JSON text describes."""
+    return lambda content: parse(kind, json.loads(content))
+
+
+def cursor_in(href: str) -> str:
+    """The cursor that a link leads to. The link itself is not followed: it could lead elsewhere, with the key."""
+    cursor = parse_qs(urlsplit(href).query).get("cursor")
+    if not cursor:
+        raise ValueError(f"the link to the next page, {href[:200]!r}, has no cursor")
+    return cursor[0]
 
 
 def segment(what: str, value: str) -> str:

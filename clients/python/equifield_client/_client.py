@@ -1,6 +1,6 @@
 """The client that waits: a driver of flows over `httpx.Client`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -8,11 +8,14 @@ import httpx
 import xarray as xr
 
 from ._calls import Calls, Option
-from ._drivers import drive
+from ._drivers import drive, iterate
 from ._flow import Retry
+from ._job import Job
+from ._job_calls import JobCalls
+from ._job_status import JobStatus
 from ._models import EquivarianceReport, ModelInfo
 from ._netcdf import Source
-from ._options import Options, Reading
+from ._options import Computing, Options, Reading
 from ._transport import (
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
@@ -174,6 +177,74 @@ class Client:
             self._http,
             self._calls.check_equivariance(name, dataset, version=version, seed=seed, grid=grid, **names, **options),
         )
+
+    def submit(
+        self,
+        name: str,
+        dataset: Source,
+        *,
+        version: str | None = None,
+        map: Mapping[str, str] | None = None,
+        axes: Mapping[str, str] | None = None,
+        boundary: Mapping[str, str] | None = None,
+        steps: int | None = None,
+        every: int | None = None,
+        idempotency_key: str | None = None,
+        **options: Unpack[Computing],
+    ) -> Job:
+        """Hands in a prediction or a rollout as a job: accepted means that it will be computed, whatever breaks.
+
+        The file is read and checked before the service accepts it, so what is wrong with it is raised here.
+
+        Args:
+            name: The model.
+            dataset: As for `predict`.
+            version: As for `predict`.
+            map: As for `predict`.
+            axes: As for `predict`.
+            boundary: As for `predict`.
+            steps: How often to apply the model, each time to what it gave; one prediction without it.
+            every: Which states of a rollout are kept: every which one; all without it. It divides `steps`.
+            idempotency_key: A name of the caller's own for this work. The same key with the same request is the same
+                job, in another process too; without it each call is new work, once however often it is tried.
+            options: `units`, `missing`, `group`, `stagger`, `dtype`, `precision`, `symmetrize`: see `Computing`.
+
+        Raises:
+            PayloadError: The input is at fault; the class says how, and `detail` what would be right.
+            UnknownModel, UnknownVersion: There is no such model or version.
+            IdempotencyConflict: The key was used for another request.
+            QuotaExceeded: There are as many unfinished jobs as there may be.
+            EquifieldError: The call failed otherwise.
+            TypeError, ValueError, OSError: An argument is wrong, or the file cannot be read.
+        """
+        names: dict[str, Option] = {"map": map, "axes": axes, "boundary": boundary}
+        flow = self._calls.submit(
+            name, dataset, idempotency_key, version=version, steps=steps, every=every, **names, **options
+        )
+        return self.job(drive(self._http, flow).id)
+
+    def job(self, id: str) -> Job:
+        """A job that was submitted before, by any process. Nothing is asked yet: its methods say if there is none.
+
+        Args:
+            id: The job's id.
+
+        Raises:
+            ValueError: It cannot be an id.
+        """
+        return Job(self._http, JobCalls(id, self._calls.policy))
+
+    def jobs(self, status: str | None = None, model: str | None = None) -> Iterator[JobStatus]:
+        """The states of all jobs, newest first, asked for page by page.
+
+        Args:
+            status: Only jobs with this one, as in `JobStatus.status`.
+            model: Only jobs of this model.
+
+        Raises:
+            EquifieldError: A call failed.
+        """
+        return iterate(self._http, self._calls.jobs(status, model))
 
     def close(self) -> None:
         """Closes the connections."""

@@ -3,13 +3,15 @@
 import contextlib
 import enum
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ._exceptions import APIConnectionError, APIStatusError, EquifieldError
+from ._exceptions import APIConnectionError, APIStatusError, EquifieldError, JobDismissed, JobFailed
 
 
 class ExitCode(enum.IntEnum):
@@ -23,6 +25,8 @@ class ExitCode(enum.IntEnum):
     SERVICE_FAILED = 5
     CHECK_FAILED = 6
     NOT_INSTALLED = 7
+    JOB_ENDED = 8
+    INTERRUPTED = 130
 
 
 MEANINGS = {
@@ -34,6 +38,8 @@ MEANINGS = {
     ExitCode.SERVICE_FAILED: "the service failed or is busy (5xx, 429): try again later",
     ExitCode.CHECK_FAILED: "the equivariance check did not pass",
     ExitCode.NOT_INSTALLED: "the command needs an extra that is not installed",
+    ExitCode.JOB_ENDED: "the job failed or was cancelled",
+    ExitCode.INTERRUPTED: "interrupted; a job goes on",
 }
 
 
@@ -43,6 +49,8 @@ def exit_code(error: Exception) -> ExitCode:
         return ExitCode.NO_CONNECTION
     if isinstance(error, APIStatusError) and 400 <= error.status_code < 500 and error.status_code != 429:
         return ExitCode.REFUSED
+    if isinstance(error, (JobFailed, JobDismissed)):
+        return ExitCode.JOB_ENDED
     if isinstance(error, EquifieldError):
         return ExitCode.SERVICE_FAILED
     return ExitCode.LOCAL_FILE if isinstance(error, OSError) else ExitCode.USAGE
@@ -78,3 +86,17 @@ def progress(what: str) -> Iterator[None]:
     with Progress(*columns, console=console, transient=True) as bar:
         bar.add_task(what, total=None)
         yield
+
+
+def show_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    typer.echo(json.dumps(without_nan(value), indent=2))
+
+
+def without_nan(value: Any) -> Any:
+    """The value with null for every number that JSON has no word for."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,16 +2,19 @@
 
 import contextlib
 import time
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 import httpx
 
-from ._flow import Effect, Flow, Reply, Send, Sleep
+from ._flow import Effect, Flow, Give, Reply, Send, Sleep, Stream
 from ._transport import Answer, build
 
 T = TypeVar("T")
+E = TypeVar("E")
+Outcome = tuple[Any, Exception | None]
 
 
 def drive(http: httpx.Client, flow: Flow[T]) -> T:
@@ -20,15 +23,25 @@ def drive(http: httpx.Client, flow: Flow[T]) -> T:
         try:
             effect = next(flow)
             while True:
-                try:
-                    outcome = _perform(http, effect)
-                except Exception as error:
-                    effect = flow.throw(error)
-                else:
-                    effect = flow.send(outcome)
+                effect = _resume(flow, _outcome(http, effect))
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+
+def iterate(http: httpx.Client, stream: Stream[T]) -> Iterator[T]:
+    """Like `drive`, for a flow that gives values on its way."""
+    with contextlib.closing(stream):
+        try:
+            effect = next(stream)
+            while True:
+                if isinstance(effect, Give):
+                    yield effect.value
+                    effect = next(stream)
+                else:
+                    effect = _resume(stream, _outcome(http, effect))
+        except StopIteration:
+            return
 
 
 async def drive_async(http: httpx.AsyncClient, flow: Flow[T]) -> T:
@@ -37,15 +50,44 @@ async def drive_async(http: httpx.AsyncClient, flow: Flow[T]) -> T:
         try:
             effect = next(flow)
             while True:
-                try:
-                    outcome = await _perform_async(http, effect)
-                except Exception as error:
-                    effect = flow.throw(error)
-                else:
-                    effect = flow.send(outcome)
+                effect = _resume(flow, await _outcome_async(http, effect))
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+
+async def iterate_async(http: httpx.AsyncClient, stream: Stream[T]) -> AsyncIterator[T]:
+    """Like `drive_async`, for a flow that gives values on its way."""
+    with contextlib.closing(stream):
+        try:
+            effect = next(stream)
+            while True:
+                if isinstance(effect, Give):
+                    yield effect.value
+                    effect = next(stream)
+                else:
+                    effect = _resume(stream, await _outcome_async(http, effect))
+        except StopIteration:
+            return
+
+
+def _resume(flow: Generator[E, Any, Any], outcome: Outcome) -> E:
+    value, error = outcome
+    return flow.send(value) if error is None else flow.throw(error)
+
+
+def _outcome(http: httpx.Client, effect: Effect) -> Outcome:
+    try:
+        return _perform(http, effect), None
+    except Exception as error:
+        return None, error
+
+
+async def _outcome_async(http: httpx.AsyncClient, effect: Effect) -> Outcome:
+    try:
+        return await _perform_async(http, effect), None
+    except Exception as error:
+        return None, error
 
 
 def _perform(http: httpx.Client, effect: Effect) -> Any:
@@ -70,6 +112,8 @@ def _send(http: httpx.Client, effect: Send) -> Reply:
     with contextlib.closing(response):
         for part in response.iter_bytes():
             answer.add(part)
+            if answer.enough:
+                break
     return answer.reply(response)
 
 
@@ -79,4 +123,6 @@ async def _send_async(http: httpx.AsyncClient, effect: Send) -> Reply:
     async with contextlib.aclosing(response):
         async for part in response.aiter_bytes():
             answer.add(part)
+            if answer.enough:
+                break
     return answer.reply(response)

@@ -4,6 +4,10 @@
     ├── APIConnectionError              no answer: refused, reset, cut off, or no such host
     │   └── APITimeoutError             no answer in time
     ├── APIResponseError                an answer that is not what the service promises
+    ├── JobError                        how a job stands keeps it from giving what was wanted
+    │   ├── JobFailed, JobDismissed     it ended without success
+    │   └── JobTimeout                  it has not ended yet; also a TimeoutError
+    ├── ResultChanged                   a result is not the one any more whose beginning was read
     └── APIStatusError                  the service said no; a code this version does not know stays here
         ├── PayloadError                the file or dataset is at fault
         │   ├── EmptyBody, MalformedFile, NotNetCDF, UnsafeFile, UnsupportedEncoding
@@ -17,6 +21,9 @@
         ├── UnknownModel, UnknownVersion, ModelUnavailable
         ├── QueueFull, DeadlineExceeded
         ├── KeyRefused, ScopeMissing, RateLimited, BodyTooSlow
+        ├── UnknownJob, JobExpired, IdempotencyConflict, QuotaExceeded
+        ├── ResultNotReady, JobUnsuccessful
+        ├── LedgerUnavailable, SpoolFull, SpoolFailed
         └── WorkerFailed, PayloadProcessFailed
 
 Wrong arguments are Python's own `ValueError` and `TypeError`, and a file that cannot be opened is `OSError`.
@@ -24,6 +31,8 @@ Wrong arguments are Python's own `ValueError` and `TypeError`, and a file that c
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
+
+from ._job_status import JobStatus
 
 
 class EquifieldError(Exception):
@@ -40,6 +49,38 @@ class APITimeoutError(APIConnectionError):
 
 class APIResponseError(EquifieldError):
     """The answer is not what the service promises: perhaps something else answers at this address."""
+
+
+class JobError(EquifieldError):
+    """A job cannot give what was wanted of it, for how it stands.
+
+    Attributes:
+        status: The job's state.
+    """
+
+    def __init__(self, message: str, status: JobStatus) -> None:
+        self.status = status
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The error as its parts, so that it crosses process borders whole."""
+        return type(self), (str(self), self.status)
+
+
+class JobFailed(JobError):
+    """The job failed; `status.failure` says why."""
+
+
+class JobDismissed(JobError):
+    """The job was cancelled."""
+
+
+class JobTimeout(JobError, TimeoutError):
+    """The job has not ended in time. It goes on."""
+
+
+class ResultChanged(EquifieldError):
+    """A job's result is not the one any more whose beginning was read."""
 
 
 class APIStatusError(EquifieldError):
@@ -319,6 +360,60 @@ class BodyTooSlow(APIStatusError):
     """The body reached the service too slowly."""
 
     code = "body_too_slow"
+
+
+class UnknownJob(APIStatusError):
+    """There is no such job."""
+
+    code = "unknown_job"
+
+
+class JobExpired(APIStatusError):
+    """The job's time is over and its result is gone."""
+
+    code = "job_expired"
+
+
+class IdempotencyConflict(APIStatusError):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+
+
+class QuotaExceeded(APIStatusError):
+    """The key has as many unfinished jobs as it may have."""
+
+    code = "quota_exceeded"
+
+
+class ResultNotReady(APIStatusError):
+    """The job has no result yet."""
+
+    code = "result_not_ready"
+
+
+class JobUnsuccessful(APIStatusError):
+    """The job failed or was dismissed before it had any result."""
+
+    code = "job_unsuccessful"
+
+
+class LedgerUnavailable(APIStatusError):
+    """The service's database of jobs does not answer."""
+
+    code = "ledger_unavailable"
+
+
+class SpoolFull(APIStatusError):
+    """The service has no room for the job."""
+
+    code = "spool_full"
+
+
+class SpoolFailed(APIStatusError):
+    """The service cannot read or write the files of the job."""
+
+    code = "spool_failed"
 
 
 BY_CODE: Mapping[str, type[APIStatusError]] = {

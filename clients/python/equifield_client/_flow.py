@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 
@@ -24,6 +24,7 @@ logger = logging.getLogger("equifield_client")
 
 TRANSIENT = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError, httpx.ProxyError)
 """Faults of a connection that may pass. The others (a wrong scheme, say) never do."""
+NOT_MODIFIED = 304
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,17 @@ class Retry:
     march in step. A `Retry-After` of the service is waited instead, but at most `longest_asked` seconds.
     A pause that would go beyond the client's timeout is not begun: the error is raised at once.
 
+    Waiting for a job and reading its result outlast more: a service that restarts, a laptop that sleeps. They begin
+    anew, every `longest` seconds, until there has been no answer for `patience` seconds.
+
     Attributes:
         limit: How often a call is tried again; 0 means one try only.
         initial: The first pause in seconds.
         longest: The longest pause of our own choice, in seconds.
         longest_asked: The longest pause that the service may ask for, in seconds.
         statuses: The HTTP statuses that are tried again.
+        patience: The time in seconds that a job's connection may be down. It begins with the first try that fails, so
+            that a machine may sleep for longer.
     """
 
     limit: int = 3
@@ -49,11 +55,12 @@ class Retry:
     longest: float = 8.0
     longest_asked: float = 30.0
     statuses: frozenset[int] = frozenset({429, 502, 503, 504})
+    patience: float = 600.0
 
     def __post_init__(self) -> None:
         if self.limit < 0:
             raise ValueError(f"`Retry(limit={self.limit})` must be 0 or more; 0 means one try.")
-        for name in ("initial", "longest", "longest_asked"):
+        for name in ("initial", "longest", "longest_asked", "patience"):
             seconds = getattr(self, name)
             if not 0 <= seconds < math.inf:
                 raise ValueError(f"`Retry({name}={seconds})` must be a finite number of seconds, 0 or more.")
@@ -67,18 +74,23 @@ class Retry:
 
 @dataclass(frozen=True)
 class Ask:
-    """One request as the service will see it, the same in every try."""
+    """One request as the service will see it, the same in every try.
+
+    Attributes:
+        most: How many bytes of the answer are wanted; the rest of a longer one is not read. None for all.
+    """
 
     method: str
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = field(default=None, repr=False)
+    most: int | None = None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer, read to its end; its connection is free again."""
+    """One answer, read to its end or as far as was wanted; its connection is free again."""
 
     status: int
     headers: httpx.Headers = field(repr=False)
@@ -126,8 +138,16 @@ class Work:
     function: Callable[[], Any]
 
 
+@dataclass(frozen=True)
+class Give(Generic[T]):
+    """Effect: hand a value to who iterates over the flow. The reply is None."""
+
+    value: T
+
+
 Effect = Send | Sleep | Work
 Flow = Generator[Effect, Any, T]
+Stream = Generator[Effect | Give[T], Any, None]
 
 
 @dataclass(frozen=True)
@@ -149,6 +169,8 @@ def work(function: Callable[[], T]) -> Flow[T]:
 def exchange(ask: Ask, policy: Policy) -> Flow[Reply]:
     """Sends a request until it succeeds, can't, or has used up its tries or its time.
 
+    That nothing has changed (304) is a success: it was asked for.
+
     Raises:
         APIConnectionError: The last try had no answer.
         APIStatusError: The last answer was not a success.
@@ -162,7 +184,7 @@ def exchange(ask: Ask, policy: Policy) -> Flow[Reply]:
         except httpx.RequestError as error:
             fault = error
         tries += 1
-        if reply is not None and 200 <= reply.status < 300:
+        if reply is not None and (200 <= reply.status < 300 or reply.status == NOT_MODIFIED):
             return reply
         pause = policy.retry.pause(tries - 1, reply.retry_after if reply else None)
         passing = reply.status in policy.retry.statuses if reply else isinstance(fault, TRANSIENT)
@@ -173,6 +195,33 @@ def exchange(ask: Ask, policy: Policy) -> Flow[Reply]:
     if reply is not None:
         raise status_error(reply)
     raise connection_error(ask, policy, tries, fault) from fault
+
+
+def persist(ask: Ask, policy: Policy) -> Flow[Reply]:
+    """Like `exchange`, again and again, until there was no answer for as long as the policy's patience.
+
+    Raises:
+        APIConnectionError: There was no answer for so long.
+        APIStatusError: The last answer was not a success.
+    """
+    down: float | None = None
+    while True:
+        try:
+            return (yield from exchange(ask, policy))
+        except (APIConnectionError, APIStatusError) as error:
+            down = policy.clock() if down is None else down
+            left = down + policy.retry.patience - policy.clock()
+            if left <= 0 or not may_pass(error, policy.retry):
+                raise
+            logger.warning("%s %s: %s; patient for %.0f s more", ask.method, ask.path, error, left)
+        yield Sleep(min(policy.retry.longest, left))
+
+
+def may_pass(error: APIConnectionError | APIStatusError, retry: Retry) -> bool:
+    """Whether the same request may succeed later."""
+    if isinstance(error, APIStatusError):
+        return error.status_code in retry.statuses
+    return isinstance(error.__cause__, TRANSIENT)
 
 
 def connection_error(ask: Ask, policy: Policy, tries: int, fault: httpx.RequestError | None) -> APIConnectionError:

@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from ._text import clean, table
@@ -168,7 +169,11 @@ def _parse(hint: Any, value: object, where: str) -> object:
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             return _parse_fields(hint, value, where)
         if origin is Mapping:
-            return value
+            return {key: _parse(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is Any:
+        return value
+    if hint is datetime and isinstance(value, str):
+        return datetime.fromisoformat(value)
     if hint is float and (value is None or type(value) in (int, float)):
         return math.nan if value is None else float(cast(float, value))  # JSON has no word for NaN but null
     if hint in (str, int, bool) and type(value) is hint:
@@ -181,6 +186,12 @@ def _parse_fields(kind: type[Any], value: dict[str, object], where: str) -> obje
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         optional = (field.default, field.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
-        if field.name not in value and not optional:
-            raise ValueError(f"`{where}` must have the key '{field.name}', but has {sorted(value)[:20]}")
-    return kind(**{key: _parse(hints[key], value[key], f"{where}.{key}") for key in hints if key in value})
+        if _key(field) not in value and not optional:
+            raise ValueError(f"`{where}` must have the key '{_key(field)}', but has {sorted(value)[:20]}")
+    keys = {field.name: _key(field) for field in dataclasses.fields(kind) if _key(field) in value}
+    return kind(**{name: _parse(hints[name], value[key], f"{where}.{key}") for name, key in keys.items()})
+
+
+def _key(field: dataclasses.Field[Any]) -> str:
+    """What JSON calls a field, where that is no good name here."""
+    return str(field.metadata.get("key", field.name))

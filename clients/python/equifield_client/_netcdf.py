@@ -39,8 +39,8 @@ def encode(dataset: xr.Dataset) -> bytes:
     """The dataset as a classic 64-bit-offset file where nothing is lost by it, else as NetCDF-4.
 
     Both sides read and write the classic kind several times faster. It cannot hold integers beyond 32 bits,
-    large unsigned ones, or very large variables. No dimension is unlimited in it: SciPy writes scalars over the values of
-    one that is.
+    large unsigned ones, or very large variables. No dimension is unlimited in it: SciPy writes scalars over the
+    values of one that is.
     """
     with _lock:
         if all(variable.nbytes <= CLASSIC_LIMIT for variable in dataset.variables.values()):

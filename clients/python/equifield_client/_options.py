@@ -21,22 +21,30 @@ class Reading(TypedDict, total=False):
     stagger: Literal["center"] | None
 
 
-class Options(Reading, total=False):
-    """`Reading`, and how the service is to write its answer.
+class Computing(Reading, total=False):
+    """`Reading`, and how the model is to be computed.
 
     Attributes:
         dtype: The type of the predicted fields; float32 without it.
-        compress: The level of their zlib compression, 1 to 9, which makes the answer NetCDF-4.
         precision: Of matrix products and convolutions in the model; float32 without it.
         symmetrize: Whether to average the prediction over the model's group, at as many times the cost.
+    """
+
+    dtype: Literal["float32", "float64"] | None
+    precision: Literal["float32", "tf32", "bfloat16"] | None
+    symmetrize: bool | None
+
+
+class Options(Computing, total=False):
+    """`Computing`, and how the service is to write its answer.
+
+    Attributes:
+        compress: The level of the predicted fields' zlib compression, 1 to 9, which makes the answer NetCDF-4.
         steps: How often to apply the model, each time to what it gave: a rollout. The answer has an axis of steps:
             the time of the dataset where the model says how long a step is, else `step`.
         every: Which states of a rollout are given: every which one; all without it. It divides `steps`.
     """
 
-    dtype: Literal["float32", "float64"] | None
     compress: int | None
-    precision: Literal["float32", "tf32", "bfloat16"] | None
-    symmetrize: bool | None
     steps: int | None
     every: int | None

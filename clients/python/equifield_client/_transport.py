@@ -84,19 +84,26 @@ def build(http: httpx.Client | httpx.AsyncClient, send: Send) -> httpx.Request:
 
 
 class Answer:
-    """An answer while it arrives: collects the parts, and stops a peer that dribbles past the deadline."""
+    """An answer while it arrives: collects parts, and stops a peer that dribbles too long or sends too much."""
 
     def __init__(self, send: Send) -> None:
-        self._timeout = send.timeout
+        self._timeout, self._most = send.timeout, send.ask.most
         self._deadline = time.monotonic() + send.timeout
         self._parts: list[bytes] = []
+        self._length = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether as much has arrived as is wanted."""
+        return self._most is not None and self._length > self._most
 
     def add(self, part: bytes) -> None:
         """Takes the next part of the body."""
         if time.monotonic() > self._deadline:
             raise httpx.ReadTimeout(f"the answer was still arriving after {self._timeout:g} s")
         self._parts.append(part)
+        self._length += len(part)
 
     def reply(self, response: httpx.Response) -> Reply:
-        """The whole answer."""
+        """The answer, as far as it was wanted."""
         return Reply(response.status_code, response.headers, b"".join(self._parts))
