@@ -99,7 +99,7 @@ def handler_of(peer: Peer) -> type[BaseHTTPRequestHandler]:
             except ConnectionError:  # the client went away, as some tests want
                 self.close_connection = True
 
-        do_POST = do_GET
+        do_POST = do_DELETE = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
             """Stays quiet."""

@@ -3,12 +3,13 @@
 import inspect
 import subprocess
 import sys
+import typing
 from typing import Any
 
 import pytest
 
 import equifield_client
-from equifield_client import AsyncClient, Client
+from equifield_client import AsyncClient, AsyncJob, Client, Job
 
 HEAVY = ("jax", "equinox", "fastapi", "starlette", "pydantic", "equifield", "equifield_service")
 
@@ -21,13 +22,20 @@ def imported(statement: str) -> str:
     return subprocess.run(run, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
-def methods(client: type[Any]) -> dict[str, inspect.Signature]:
-    """The signatures of a client's public methods."""
+def methods(kind: type[Any]) -> dict[str, list[inspect.Parameter]]:
+    """The parameters of a class's public methods."""
     return {
-        name: inspect.signature(member)
-        for name, member in inspect.getmembers(client, inspect.isfunction)
+        name: list(inspect.signature(member).parameters.values())
+        for name, member in inspect.getmembers(kind, inspect.isfunction)
         if not name.startswith("_")
     }
+
+
+def returned(kind: type[Any]) -> dict[str, str]:
+    """What a class's public methods return, without the words that only awaiting adds."""
+    functions = [member for name, member in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")]
+    hints = {function.__name__: str(typing.get_type_hints(function)["return"]) for function in functions}
+    return {name: hint.replace("Async", "") for name, hint in hints.items()}
 
 
 def test_all_names_everything_public() -> None:
@@ -36,8 +44,11 @@ def test_all_names_everything_public() -> None:
     assert equifield_client.__all__ == sorted(equifield_client.__all__)
 
 
-def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
-    assert methods(Client) == methods(AsyncClient)
+@pytest.mark.parametrize("twins", [(Client, AsyncClient), (Job, AsyncJob)], ids=["client", "job"])
+def test_both_twins_have_the_same_methods(twins: tuple[type[Any], type[Any]]) -> None:
+    waiting, awaiting = twins
+    assert methods(waiting) == methods(awaiting)
+    assert returned(waiting) == returned(awaiting)
 
 
 @pytest.mark.parametrize("name", [n for n in equifield_client.__all__ if n != "Source"])

@@ -56,7 +56,7 @@ def frames(watch: Watch, result: Result, check: Callable[[JobStatus], None]) -> 
     while True:
         status = yield from watch.next()
         head = yield from _head(result, status)
-        if head and film is None:
+        if head and done == 0:  # without a step the header may still change
             film = yield from _film(result)
         while head and film and done < film.steps(head):
             count = min(film.batch, film.steps(head) - done)
