@@ -52,6 +52,9 @@ RolloutSteps = Annotated[int, typer.Option("--steps", min=1, help="How often the
 MaybeOutput = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="OUT.nc", help="Where the result goes; not with --detach.")
 ]
+WIDE = 250
+"""Columns of a table that nobody watches."""
+
 jobs_app = typer.Typer(help="List jobs, and look at, cancel or fetch one.", invoke_without_command=True)
 
 
@@ -218,14 +221,16 @@ def show_table(jobs: Sequence[JobStatus]) -> None:
     """A line for each job, as wide as the terminal, or as they need where nobody watches."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("id", "model", "version", "status", "steps", "created", "message"):
-        shown.add_column(name, no_wrap=True, overflow="ellipsis" if name == "message" else "fold")
+        shown.add_column(name, no_wrap=True, ratio=1 if name == "message" else None)
     for job in jobs:
         steps = "" if job.steps is None else f"{job.step} / {job.steps}"
         message = job.failure.detail if job.failure else job.message
         cells = (job.id, job.model, job.version, job.status, steps, f"{job.created:%Y-%m-%d %H:%M}", message)
         shown.add_row(*(Text(clean(cell, 200)) for cell in cells))
     console = Console()
-    console.print(shown, crop=console.is_terminal, soft_wrap=not console.is_terminal)
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(shown)
 
 
 def as_dict(status: JobStatus) -> dict[str, Any]:
