@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,7 +18,11 @@ import pytest
 import xarray as xr
 
 from equifield_client import AsyncClient, Client
+from equifield_client._netcdf import encode
+from equifield_client.command import main
 
+Done = subprocess.CompletedProcess[str]
+Shell = Callable[..., Done]
 Use = Callable[[Any], Any]
 Call = Callable[..., Any]
 
@@ -214,3 +222,40 @@ def model_json(report_json: dict[str, Any]) -> dict[str, Any]:
         "certificate": report_json,
         "provenance": {"seed": 0},
     }
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Runs `equifield ...` in an empty folder; `EQUIFIELD_URL` is the peer's address, if one is given."""
+
+    def run(*arguments: str | Path, url: str = "", path: tuple[str, ...] = ()) -> Done:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, *sys.path]), "COLUMNS": "200"}
+        environment |= {"EQUIFIELD_URL": url} if url else {}
+        command = [sys.executable, "-m", "equifield_client", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
+
+    return run
+
+
+@pytest.fixture
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Runs `equifield ...` as `shell` does, but without a process of its own, which takes a second."""
+
+    def run(*arguments: str | Path, url: str = "") -> Done:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("EQUIFIELD_URL", url or "http://127.0.0.1:1")
+        with pytest.raises(SystemExit) as caught:
+            main([*map(str, arguments)])
+        code = caught.value.code
+        return Done(arguments, code if isinstance(code, int) else 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def source(tmp_path: Path, wind: xr.Dataset) -> Path:
+    """A wind field in a file."""
+    path = tmp_path / "in.nc"
+    path.write_bytes(encode(wind))
+    return path

@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,51 +12,12 @@ from equifield_client import APIConnectionError, APIResponseError, APIStatusErro
 from equifield_client._arguments import pairs
 from equifield_client._console import MEANINGS, ExitCode, exit_code
 from equifield_client._netcdf import encode
-from equifield_client.command import build_app, main
+from equifield_client.command import build_app
 
 if TYPE_CHECKING:
-    from tests.client.conftest import Peer
+    from tests.client.conftest import Peer, Shell
 
-Done = subprocess.CompletedProcess[str]
-Shell = Callable[..., Done]
 REFUSAL = {"code": "variable_missing", "detail": "No variable for 'v'.", "status": 422, "request_id": "r-3"}
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    """Runs `equifield ...` in an empty folder; `EQUIFIELD_URL` is the peer's address, if one is given."""
-
-    def run(*arguments: str | Path, url: str = "", path: tuple[str, ...] = ()) -> Done:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*path, *sys.path]), "COLUMNS": "200"}
-        environment |= {"EQUIFIELD_URL": url} if url else {}
-        command = [sys.executable, "-m", "equifield_client", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, env=environment)
-
-    return run
-
-
-@pytest.fixture
-def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    """Runs `equifield ...` as `shell` does, but without a process of its own, which takes a second."""
-
-    def run(*arguments: str | Path, url: str = "") -> Done:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setenv("EQUIFIELD_URL", url or "http://127.0.0.1:1")
-        with pytest.raises(SystemExit) as caught:
-            main([*map(str, arguments)])
-        code = caught.value.code
-        return Done(arguments, code if isinstance(code, int) else 0, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def source(tmp_path: Path, wind: xr.Dataset) -> Path:
-    """A wind field in a file."""
-    path = tmp_path / "in.nc"
-    path.write_bytes(encode(wind))
-    return path
 
 
 def plugin(folder: Path, entry: str) -> str:
@@ -71,7 +29,7 @@ def plugin(folder: Path, entry: str) -> str:
     return str(folder)
 
 
-def test_predict_writes_the_answer_as_it_came(peer: "Peer", shell: Shell, source: Path, wind: xr.Dataset) -> None:
+def test_predict_writes_the_answer_as_it_came(peer: "Peer", shell: "Shell", source: Path, wind: xr.Dataset) -> None:
     peer.answers(200, encode(wind * 2))
     rollout = ("--steps", "24", "--every", "6")
     done = shell("predict", "m", source, "-o", "out.nc", "--map", "u:u10,v:v10", *rollout, url=peer.url)
@@ -84,7 +42,7 @@ def test_predict_writes_the_answer_as_it_came(peer: "Peer", shell: Shell, source
     assert (peer.requests[0].body, peer.requests[0].query) == (source.read_bytes(), asked)
 
 
-def test_predict_tells_scripts_what_it_wrote(peer: "Peer", inside: Shell, source: Path, wind: xr.Dataset) -> None:
+def test_predict_tells_scripts_what_it_wrote(peer: "Peer", inside: "Shell", source: Path, wind: xr.Dataset) -> None:
     peer.answers(200, encode(wind))
     done = inside("predict", "m", source, "-o", "out.nc", "--url", peer.url, "--json")
     said = json.loads(done.stdout)
@@ -94,7 +52,7 @@ def test_predict_tells_scripts_what_it_wrote(peer: "Peer", inside: Shell, source
     assert said["variables"]["u"]["max"] == float(wind["u"].max())
 
 
-def test_models_lists_what_each_takes_and_gives(peer: "Peer", inside: Shell, model_json: dict[str, Any]) -> None:
+def test_models_lists_what_each_takes_and_gives(peer: "Peer", inside: "Shell", model_json: dict[str, Any]) -> None:
     peer.answers(200, {"models": [model_json]})
     done = inside("models", url=peer.url)
     header, line = done.stdout.splitlines()
@@ -106,7 +64,7 @@ def test_models_lists_what_each_takes_and_gives(peer: "Peer", inside: Shell, mod
 
 
 def test_check_prints_the_table_and_ends_by_its_verdict(
-    peer: "Peer", shell: Shell, inside: Shell, source: Path, report_json: dict[str, Any]
+    peer: "Peer", shell: "Shell", inside: "Shell", source: Path, report_json: dict[str, Any]
 ) -> None:
     peer.answers(200, report_json).answers(200, {**report_json, "passed": False})
     good = shell("check", "m", source, url=peer.url)
@@ -118,7 +76,7 @@ def test_check_prints_the_table_and_ends_by_its_verdict(
     assert peer.requests[1].query == {"seed": "7", "grid": "8,8"}
 
 
-def test_a_refusal_is_a_sentence_and_leaves_no_file(peer: "Peer", shell: Shell, source: Path) -> None:
+def test_a_refusal_is_a_sentence_and_leaves_no_file(peer: "Peer", shell: "Shell", source: Path) -> None:
     peer.answers(422, REFUSAL)
     done = shell("predict", "m", source, "-o", "out.nc", url=peer.url)
     assert (done.returncode, done.stdout) == (ExitCode.REFUSED, "")
@@ -126,26 +84,26 @@ def test_a_refusal_is_a_sentence_and_leaves_no_file(peer: "Peer", shell: Shell, 
     assert [path.name for path in source.parent.iterdir()] == ["in.nc"]
 
 
-def test_a_refusal_is_the_problem_document_for_scripts(peer: "Peer", inside: Shell, source: Path) -> None:
+def test_a_refusal_is_the_problem_document_for_scripts(peer: "Peer", inside: "Shell", source: Path) -> None:
     peer.answers(422, REFUSAL)
     done = inside("predict", "m", source, "-o", "out.nc", "--json", url=peer.url)
     assert (done.returncode, json.loads(done.stderr)) == (ExitCode.REFUSED, REFUSAL)
 
 
-def test_a_service_that_stays_busy_has_a_code_of_its_own(peer: "Peer", shell: Shell) -> None:
+def test_a_service_that_stays_busy_has_a_code_of_its_own(peer: "Peer", shell: "Shell") -> None:
     peer.answers(429, {"code": "queue_full", "detail": "Busy."}, Retry_After="0")
     done = shell("models", "--retries", "2", url=peer.url)
     assert (done.returncode, len(peer.requests)) == (ExitCode.SERVICE_FAILED, 3)
 
 
-def test_a_peer_that_hangs_up_is_no_connection(peer: "Peer", shell: Shell) -> None:
+def test_a_peer_that_hangs_up_is_no_connection(peer: "Peer", shell: "Shell") -> None:
     peer.hangs_up()
     done = shell("models", "--retries", "0", "--json", url=peer.url)
     assert (done.returncode, json.loads(done.stderr)["code"]) == (ExitCode.NO_CONNECTION, "no_connection")
 
 
 def test_a_file_that_cannot_be_written_is_a_local_fault(
-    peer: "Peer", inside: Shell, source: Path, wind: xr.Dataset
+    peer: "Peer", inside: "Shell", source: Path, wind: xr.Dataset
 ) -> None:
     peer.answers(200, encode(wind))
     done = inside("predict", "m", source, "-o", "x" * 300 + ".nc", url=peer.url)
@@ -173,7 +131,7 @@ def test_a_file_that_cannot_be_written_is_a_local_fault(
     ids=lambda arguments: " ".join(arguments) or "nothing",
 )
 def test_wrong_arguments_are_found_before_anything_is_sent(
-    peer: "Peer", inside: Shell, source: Path, arguments: list[str]
+    peer: "Peer", inside: "Shell", source: Path, arguments: list[str]
 ) -> None:
     done = inside(*arguments, url=peer.url)
     assert done.returncode == ExitCode.USAGE
@@ -181,20 +139,20 @@ def test_wrong_arguments_are_found_before_anything_is_sent(
     assert (peer.requests, [path.name for path in source.parent.iterdir()]) == ([], ["in.nc"])
 
 
-def test_a_device_is_written_as_it_is(peer: "Peer", inside: Shell, source: Path, wind: xr.Dataset) -> None:
+def test_a_device_is_written_as_it_is(peer: "Peer", inside: "Shell", source: Path, wind: xr.Dataset) -> None:
     peer.answers(200, encode(wind))
     assert inside("predict", "m", source, "-o", os.devnull, url=peer.url).returncode == ExitCode.OK
     assert Path(os.devnull).is_char_device()
 
 
-def test_a_command_of_another_package_is_added(shell: Shell, tmp_path: Path) -> None:
+def test_a_command_of_another_package_is_added(shell: "Shell", tmp_path: Path) -> None:
     (tmp_path / "plugged.py").write_text("def hello(times: int = 1):\n    'Greets.'\n    print('hello ' * times)\n")
     path = plugin(tmp_path, "hello = plugged:hello")
     assert shell("hello", "--times", "2", path=(path,)).stdout == "hello hello \n"
     assert "Greets." in shell("--help", path=(path,)).stdout
 
 
-def test_a_command_without_its_packages_names_the_extra(shell: Shell, tmp_path: Path) -> None:
+def test_a_command_without_its_packages_names_the_extra(shell: "Shell", tmp_path: Path) -> None:
     path = plugin(tmp_path, "sail = not_there.at_all:sail")
     done = shell("sail", "--port", "0", path=(path,))
     assert done.returncode == ExitCode.NOT_INSTALLED
@@ -203,7 +161,7 @@ def test_a_command_without_its_packages_names_the_extra(shell: Shell, tmp_path: 
     assert "sail" in shell("--help", path=(path,)).stdout
 
 
-def test_a_command_of_another_package_is_not_imported_for_ours(peer: "Peer", shell: Shell, tmp_path: Path) -> None:
+def test_a_command_of_another_package_is_not_imported_for_ours(peer: "Peer", shell: "Shell", tmp_path: Path) -> None:
     (tmp_path / "heavy.py").write_text("raise SystemExit(99)")
     peer.answers(200, {"models": []})
     assert shell("models", url=peer.url, path=(plugin(tmp_path, "heavy = heavy:heavy"),)).returncode == 0
@@ -233,7 +191,7 @@ def test_every_exit_code_is_explained_by_the_help() -> None:
     assert all(f"{code.value} {meaning}" in str(epilog) for code, meaning in MEANINGS.items())
 
 
-def test_a_check_that_is_not_finite_is_still_json(peer: "Peer", inside: Shell, report_json: dict[str, Any]) -> None:
+def test_a_check_that_is_not_finite_is_still_json(peer: "Peer", inside: "Shell", report_json: dict[str, Any]) -> None:
     worst = {**report_json["worst"], "error": None}
     peer.answers(200, {**report_json, "worst": worst, "passed": False})
     done = inside("check", "m", "--json", url=peer.url)

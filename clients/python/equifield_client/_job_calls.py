@@ -85,7 +85,7 @@ def check(status: JobStatus) -> None:
     Raises:
         JobFailed, JobDismissed: It has not.
     """
-    rest = f"What there is of its result: `client.job('{status.id}').result(partial=True)`."
+    rest = f"`result(partial=True)` and `equifield jobs fetch {status.id} --partial` give what there is of its result."
     if status.status == "failed":
         why = f"{status.failure.detail} ({status.failure.code})" if status.failure else status.message
         raise JobFailed(f"Job {status.id} failed: {clean(why)} {rest}", status)
