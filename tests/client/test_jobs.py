@@ -204,7 +204,7 @@ def test_wait_ends_in_time_and_leaves_the_job_alone(peer: "Peer", call: "Call") 
 
 def test_wait_says_that_the_service_was_away_all_the_time(call: "Call") -> None:
     with pytest.raises(APIConnectionError):
-        call("http://127.0.0.1:1", lambda client: client.job(ID).wait(timeout=0.05), retries=SOON)
+        call("http://127.0.0.1:1", lambda client: client.job(ID).wait(), retries=Retry(limit=0, patience=0.05))
 
 
 def test_cancel_says_how_the_job_stands_then(peer: "Peer", call: "Call") -> None:
@@ -535,6 +535,13 @@ def test_a_service_that_does_not_hold_questions_is_not_asked_without_pause() -> 
     states_seen([changing(0), *[reply(304)] * 20, changing(1)], world, 2)
     gaps = np.diff([when for when, _ in world.sent])
     assert all(gap >= LONGEST_PAUSE - 0.01 for gap in gaps[1:])
+
+
+def test_a_question_that_a_sleep_has_cut_off_is_given_up_soon() -> None:
+    world = World()
+    states_seen([changing(0), changing(1)], world, 2)
+    assert [send.timeout for _, send in world.sent] == [15.0, 45.0]
+    assert [send.ask.headers.get("Prefer") for _, send in world.sent] == [None, "wait=30"]
 
 
 def test_a_state_without_etag_is_still_a_state() -> None:

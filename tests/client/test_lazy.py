@@ -145,6 +145,16 @@ def test_opening_reads_the_header_and_the_coordinates_alone() -> None:
     assert len(file.asked) == before
 
 
+def test_an_axis_of_many_steps_is_left_until_it_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_lazy, "COSTLY", 5 * _lazy.GAP)
+    file, whole = rollout(records=6)
+    opened = file.open()
+    assert file.fetched <= _classic.FIRST_PART + whole["x"].nbytes + 2 * 8
+    assert set(opened.indexes) == {"x"} and set(opened.coords) == {"time", "x"}
+    xr.testing.assert_identical(opened.set_xindex("time"), whole)
+    assert set(rollout(records=5)[0].open().indexes) == {"time", "x"}
+
+
 def test_one_step_reads_one_record_and_reads_it_once() -> None:
     file, whole = rollout()
     opened = file.open()

@@ -69,7 +69,8 @@ class Job:
         """Waits until the job has ended, and opens its result, of which only the coordinates are read.
 
         The values are fetched through the client when they are touched, so keep it open, or call `load()` before it
-        closes. To read all of a large result, `save` it and open the file.
+        closes. To read all of a large result, `save` it and open the file. Where thousands of states are kept, their
+        axis is not read at once either, and has no index until `dataset.set_xindex("step")` makes one.
 
         Args:
             timeout: The longest time to wait for the end in seconds; None for as long as it takes.

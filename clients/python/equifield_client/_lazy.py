@@ -27,6 +27,8 @@ AT_ONCE = 8
 """The most requests at once."""
 MAX_COORDINATE = 2**28
 """The most bytes of a coordinate that is read at the opening."""
+COSTLY = 2**24
+"""Bytes to read, or not to read for a request, beyond which the axis of records is left until it is touched."""
 
 Span = tuple[int, int]
 Array = np.ndarray[Any, Any]
@@ -34,6 +36,9 @@ Array = np.ndarray[Any, Any]
 
 def open_classic(fetch: Fetch, size: int, content: bytes = b"") -> xr.Dataset:
     """The dataset in a file, equal to what `xarray.open_dataset` makes of it; only coordinates are read at once.
+
+    Each value of the axis of records lies in a record of its own. Where these are more than a thousand or so, the axis
+    is not read at once and has no index: `dataset.set_xindex(name)` reads it and makes one.
 
     Args:
         fetch: Gives a part of the file; may be called by several threads.
@@ -50,11 +55,21 @@ def open_classic(fetch: Fetch, size: int, content: bytes = b"") -> xr.Dataset:
         if variable.dims == (variable.name,) and copies * variable.nbytes > MAX_COORDINATE:
             raise ValueError(f"coordinate '{clean(variable.name, 80)}' has more than {MAX_COORDINATE} bytes")
     try:
-        return xr.open_dataset(_Store(header, prefix))
+        return _indexed(header, prefix)
     except EquifieldError:
         raise
     except Exception as error:  # attributes that make no sense raise a dozen kinds in the decoder
         raise ValueError(f"a NetCDF file that cannot be decoded: {error}") from error
+
+
+def _indexed(header: Header, prefix: Prefix) -> xr.Dataset:
+    """The dataset with an index for each coordinate that is read at once."""
+    costly = header.records * min(header.stride, GAP) > COSTLY
+    dataset = xr.open_dataset(_Store(header, prefix), create_default_indexes=not costly)
+    for variable in header.variables if costly else ():
+        if variable.dims == (variable.name,) and not variable.has_records:
+            dataset = dataset.set_xindex(variable.name)
+    return dataset
 
 
 class _Store(AbstractDataStore):

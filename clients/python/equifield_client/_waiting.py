@@ -9,6 +9,7 @@ from ._flow import NOT_MODIFIED, Ask, Flow, Policy, Sleep, persist
 from ._job_status import JobStatus
 
 LONGEST_HOLD = 30.0  # seconds for which one question is to be held; proxies like to cut silence after a minute
+ANSWER = 15.0  # seconds more for the answer; a connection that a machine's sleep has broken is given up then
 LATE_BY = 0.05  # of the time waited so far passes between two questions, and at most:
 LONGEST_PAUSE = 0.5  # seconds, so that a job with many short steps is not asked after for each of them
 
@@ -37,9 +38,9 @@ class Watch:
         if self._last is not None:
             yield from self._pause(min(LONGEST_PAUSE, LATE_BY * (self._policy.clock() - self._began)), self._last)
         while True:
-            asked = self._policy.clock()
+            asked, hold = self._policy.clock(), self._hold()
             try:
-                reply = yield from persist(self._ask(), self._limited())
+                reply = yield from persist(self._ask(hold), self._limited(hold))
             except (APIConnectionError, APIStatusError) as error:
                 if self._last is not None and self._left() <= 0:
                     raise self._late(self._last) from error
@@ -59,19 +60,20 @@ class Watch:
             raise self._late(last)
         yield Sleep(min(seconds, self._left()))
 
-    def _ask(self) -> Ask:
-        headers = {"Accept": JSON}
-        hold = int(min(LONGEST_HOLD, self._policy.timeout / 2, self._left()))
-        if self._etag is not None:
-            headers |= {"If-None-Match": self._etag} | ({"Prefer": f"wait={hold}"} if hold >= 1 else {})
-        return Ask("GET", self._path, headers=headers)
+    def _hold(self) -> int:
+        """The whole seconds for which the next question is to be held; the first is answered at once."""
+        return 0 if self._etag is None else int(min(LONGEST_HOLD, self._policy.timeout / 2, max(self._left(), 0)))
 
-    def _limited(self) -> Policy:
+    def _ask(self, hold: int) -> Ask:
+        known = {} if self._etag is None else {"If-None-Match": self._etag}
+        prefer = {"Prefer": f"wait={hold}"} if hold else {}
+        return Ask("GET", self._path, headers={"Accept": JSON} | known | prefer)
+
+    def _limited(self, hold: int) -> Policy:
         """The policy, but no longer than the time that is left; one answer may always take a second."""
         left = max(self._left(), 1.0)
-        patience = min(self._policy.retry.patience, left)
-        retry = replace(self._policy.retry, patience=patience)
-        return replace(self._policy, timeout=min(self._policy.timeout, left), retry=retry)
+        retry = replace(self._policy.retry, patience=min(self._policy.retry.patience, left))
+        return replace(self._policy, timeout=min(self._policy.timeout, hold + ANSWER, left), retry=retry)
 
     def _late(self, last: JobStatus) -> JobTimeout:
         done = "" if last.steps is None else f", {last.step} of {last.steps} steps done"
