@@ -58,6 +58,7 @@ def test_a_detached_rollout_prints_the_id_alone(peer: "Peer", inside: "Shell", s
         ["jobs", "--status", "lost"],
         ["jobs", "show"],
         ["jobs", "show", ""],
+        ["jobs", "--limit", "3", "show", ID],
         ["jobs", "fetch", ID],
         ["jobs", "fetch", ID, "-o", "no/folder/out.nc"],
     ],
@@ -71,10 +72,13 @@ def test_wrong_arguments_are_found_before_anything_is_sent(
     assert (peer.requests, files(source.parent)) == ([], ["in.nc"])
 
 
-def test_an_interrupt_leaves_the_job_running_and_says_how_to_go_on(peer: "Peer", source: Path) -> None:
+@pytest.mark.parametrize("by_option", [False, True], ids=["variable", "option"])
+def test_an_interrupt_leaves_the_job_running_and_says_how_to_go_on(peer: "Peer", source: Path, by_option: bool) -> None:
     office = Office([(status_json(step=2), None)])
-    command = [sys.executable, "-m", "equifield_client", "rollout", "m", str(source), "--steps", "10", "-o", "out.nc"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "EQUIFIELD_URL": peer.url}
+    command = [sys.executable, "-m", "equifield_client", "rollout", "m", str(source), "--steps", "10", "-o", "a b.nc"]
+    command += ["--url", peer.url] if by_option else []
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment |= {} if by_option else {"EQUIFIELD_URL": peer.url}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=source.parent, env=environment
     )
@@ -87,7 +91,9 @@ def test_an_interrupt_leaves_the_job_running_and_says_how_to_go_on(peer: "Peer",
     peer.script.append(interrupt)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (ExitCode.INTERRUPTED, "")
-    assert f"`equifield jobs fetch {ID} -o out.nc`" in stderr and f"`equifield jobs cancel {ID}`" in stderr
+    where = f" --url {peer.url}" if by_option else ""
+    for way in (f"`equifield jobs fetch {ID} -o 'a b.nc'{where}`", f"`equifield jobs cancel {ID}{where}`"):
+        assert way in stderr
     assert "DELETE" not in {sent.method for sent in peer.requests}
     assert files(source.parent) == ["in.nc"]
 

@@ -26,11 +26,7 @@ from ._exceptions import (
     InflatedTooLarge,
     InvalidQuery,
     InvalidTensors,
-    JobDismissed,
-    JobError,
     JobExpired,
-    JobFailed,
-    JobTimeout,
     JobUnsuccessful,
     KeyRefused,
     LedgerUnavailable,
@@ -46,7 +42,6 @@ from ._exceptions import (
     QueueFull,
     QuotaExceeded,
     RateLimited,
-    ResultChanged,
     ResultNotReady,
     SchemaMismatch,
     ScopeMissing,
@@ -67,6 +62,7 @@ from ._exceptions import (
 )
 from ._flow import Retry
 from ._job import AsyncJob, Job
+from ._job_errors import JobDismissed, JobError, JobFailed, JobTimeout, ResultChanged
 from ._job_status import Diagnostics, Failure, FieldDiagnostics, JobStatus
 from ._models import (
     Component,

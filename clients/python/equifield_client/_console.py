@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from ._exceptions import APIConnectionError, APIStatusError, EquifieldError, JobDismissed, JobFailed
+from ._exceptions import APIConnectionError, APIStatusError, EquifieldError
+from ._job_errors import JobDismissed, JobFailed
 
 
 class ExitCode(enum.IntEnum):

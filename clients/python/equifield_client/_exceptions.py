@@ -32,8 +32,6 @@ Wrong arguments are Python's own `ValueError` and `TypeError`, and a file that c
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-from ._job_status import JobStatus
-
 
 class EquifieldError(Exception):
     """The base of every error that a call to the service can raise."""
@@ -49,38 +47,6 @@ class APITimeoutError(APIConnectionError):
 
 class APIResponseError(EquifieldError):
     """The answer is not what the service promises: perhaps something else answers at this address."""
-
-
-class JobError(EquifieldError):
-    """A job cannot give what was wanted of it, for how it stands.
-
-    Attributes:
-        status: The job's state.
-    """
-
-    def __init__(self, message: str, status: JobStatus) -> None:
-        self.status = status
-        super().__init__(message)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """The error as its parts, so that it crosses process borders whole."""
-        return type(self), (str(self), self.status)
-
-
-class JobFailed(JobError):
-    """The job failed; `status.failure` says why."""
-
-
-class JobDismissed(JobError):
-    """The job was cancelled."""
-
-
-class JobTimeout(JobError, TimeoutError):
-    """The job has not ended in time. It goes on."""
-
-
-class ResultChanged(EquifieldError):
-    """A job's result is not the one any more whose beginning was read."""
 
 
 class APIStatusError(EquifieldError):

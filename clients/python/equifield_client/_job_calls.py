@@ -8,9 +8,9 @@ from urllib.parse import quote
 import xarray as xr
 
 from ._calls import JSON, read_json, understood
-from ._exceptions import JobDismissed, JobFailed
 from ._flow import Ask, Flow, Policy, Stream, exchange
 from ._frames import frames
+from ._job_errors import JobDismissed, JobFailed
 from ._job_status import JobStatus
 from ._result import Result, Run
 from ._text import clean

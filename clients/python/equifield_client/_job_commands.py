@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import itertools
+import os
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -46,7 +48,7 @@ from ._console import ExitCode, progress, reporting, show_json
 from ._flow import Retry
 from ._job_status import JobStatus
 from ._text import clean
-from ._transport import DEFAULT_TIMEOUT, DEFAULT_URL
+from ._transport import DEFAULT_TIMEOUT, DEFAULT_URL, checked_url, without_secrets
 
 RolloutSteps = Annotated[int, typer.Option("--steps", min=1, help="How often the model is applied.")]
 MaybeOutput = Annotated[
@@ -102,7 +104,8 @@ def rollout(
                 dtype=dtype,
             )
         if output is not None:
-            receive(client, job.id, output, partial=False, as_json=as_json)
+            with leaving(job.id, output, url):
+                receive(client, job.id, output, partial=False, as_json=as_json)
         elif as_json:
             show_json({"id": job.id})
         else:
@@ -122,6 +125,7 @@ def listing(
 ) -> None:
     """List jobs, newest first; with a command, look at, cancel or fetch one."""
     if context.invoked_subcommand is not None:
+        refuse_options(context, context.invoked_subcommand)
         return
     with reporting(as_json), connect(url, timeout, retries) as client, progress("jobs"):
         found = list(itertools.islice(client.jobs(status, model), limit))
@@ -129,6 +133,13 @@ def listing(
         show_json([as_dict(job) for job in found])
     else:
         show_table(found)
+
+
+def refuse_options(context: typer.Context, command: str) -> None:
+    """Refuses options before the name of a command, where they would have no effect."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    if any(source is not None and source.name == "COMMANDLINE" for source in sources.values()):
+        raise typer.BadParameter(f"options go behind `{command}`, as in `equifield jobs {command} ... --json`.")
 
 
 @jobs_app.command()
@@ -172,16 +183,16 @@ def fetch(
     """Wait for a job, and fetch its result into a NetCDF file."""
     with reporting(as_json), connect(url, timeout, retries) as client:
         check_output(None, output)
-        receive(client, job, output, partial=partial, as_json=as_json)
+        with leaving(job, output, url):
+            receive(client, job, output, partial=partial, as_json=as_json)
 
 
 def receive(client: Client, job_id: str, output: Path, *, partial: bool, as_json: bool) -> None:
-    """Waits for a job and writes its result; an interrupt leaves the job alone, and says how to go on."""
+    """Waits for a job and writes its result."""
     job = client.job(job_id)
-    with leaving(job_id, output):
-        job.wait(progress=True)
-        with progress(f"{output.name}"):
-            job.save(output, partial=partial)
+    job.wait(progress=True)
+    with progress(output.name):
+        job.save(output, partial=partial)
     written = {"id": job_id, "output": str(output), "bytes": output.stat().st_size}
     if as_json:
         show_json(written)
@@ -190,14 +201,16 @@ def receive(client: Client, job_id: str, output: Path, *, partial: bool, as_json
 
 
 @contextlib.contextmanager
-def leaving(job_id: str, output: Path) -> Iterator[None]:
-    """Turns an interrupt into the way on, and an exit code."""
+def leaving(job_id: str, output: Path, url: str) -> Iterator[None]:
+    """Turns an interrupt, which leaves the job alone, into the way on and an exit code."""
     try:
         yield
     except KeyboardInterrupt:
+        known = url in (DEFAULT_URL, os.environ.get("EQUIFIELD_URL"))
+        where = "" if known else f" --url {without_secrets(checked_url(url))}"
         typer.echo(
-            f"equifield: job {job_id} goes on. `equifield jobs fetch {job_id} -o {output}` waits for it and fetches "
-            f"its result, `equifield jobs cancel {job_id}` ends it.",
+            f"equifield: job {job_id} goes on. `equifield jobs fetch {job_id} -o {shlex.quote(str(output))}{where}` "
+            f"waits for it and fetches its result, `equifield jobs cancel {job_id}{where}` ends it.",
             err=True,
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -11,9 +11,10 @@ import xarray as xr
 
 from ._calls import NETCDF, understanding
 from ._classic import FIRST_PART
-from ._exceptions import APIResponseError, ResultChanged
+from ._exceptions import APIResponseError
 from ._files import replacing
 from ._flow import Ask, Flow, Policy, Reply, persist, work
+from ._job_errors import ResultChanged
 from ._lazy import PIECE, open_classic
 from ._text import clean
 

@@ -4,8 +4,9 @@ import math
 from dataclasses import replace
 
 from ._calls import JSON, read_json, understood
-from ._exceptions import APIConnectionError, APIStatusError, JobTimeout
+from ._exceptions import APIConnectionError, APIStatusError
 from ._flow import NOT_MODIFIED, Ask, Flow, Policy, Sleep, persist
+from ._job_errors import JobTimeout
 from ._job_status import JobStatus
 
 LONGEST_HOLD = 30.0  # seconds for which one question is to be held; proxies like to cut silence after a minute
