@@ -108,30 +108,51 @@ class _Values(BackendArray):
         return await anyio.to_thread.run_sync(self.__getitem__, key)
 
     def _read(self, key: tuple[Any, ...]) -> Array:
-        chosen = [np.arange(length)[part] for length, part in zip(self.shape, key, strict=True)]
-        shape = [len(places) for places in chosen if places.ndim]
-        if 0 in shape:
-            return np.empty(shape, self.dtype)
-        records, inner = ([np.zeros((), int)], chosen) if not self._declared.has_records else (chosen[:1], chosen[1:])
-        rows, order = np.unique(records[0], return_inverse=True)
-        first, box, within = _box(self._declared.shape, inner)
+        ends = [_ends(part, length) for part, length in zip(key, self.shape, strict=True)]
+        if any(low == high for low, high in ends):
+            return np.array(_picked(np.broadcast_to(np.zeros((), self.dtype), self.shape), key))
+        row_axes = int(self._declared.has_records)
+        rows, order = np.zeros(1, int), np.zeros((), int)
+        if row_axes:
+            chosen = np.arange(self.shape[0])[key[0]]
+            rows, order = np.unique(chosen, return_inverse=True)
+            order = order.reshape(chosen.shape)
+        first, box, within = _box(self._declared.shape, key[row_axes:], ends[row_axes:])
         start = self._declared.begin + first * self.dtype.itemsize
         length = math.prod(box) * self.dtype.itemsize
         spans = [(start + row * self._stride, start + row * self._stride + length) for row in rows.tolist()]
         values = np.frombuffer(gather(self._fetch, spans), self._declared.dtype).reshape(len(rows), *box)
-        picked = values[np.ix_(np.atleast_1d(order.ravel()), *map(np.atleast_1d, within))]
-        return np.asarray(picked, self.dtype).reshape(shape)
+        return np.array(_picked(values, (order, *within)), self.dtype)
 
 
-def _box(shape: Sequence[int], chosen: Sequence[Array]) -> tuple[int, tuple[int, ...], list[Array]]:
-    """The shortest run of values that holds the chosen ones: its first, its shape, and their places in it."""
+def _picked(values: Array, key: Sequence[Any]) -> Array:
+    """The values at the crossings of what each axis chooses."""
+    for axis in reversed(range(len(key))):
+        values = values[(slice(None),) * axis + (key[axis],)]
+    return values
+
+
+def _ends(part: Any, length: int) -> Span:
+    """The first place that a part of a key chooses, and the one behind the last; equal if it chooses none."""
+    if isinstance(part, slice):
+        places = range(length)[part]
+        return (places[0], places[-1] + 1) if places else (0, 0)
+    chosen = np.asarray(part) % length
+    return (int(chosen.min()), int(chosen.max()) + 1) if chosen.size else (0, 0)
+
+
+def _box(shape: Sequence[int], key: Sequence[Any], ends: Sequence[Span]) -> tuple[int, tuple[int, ...], list[Any]]:
+    """The shortest run of values that holds the chosen ones: its first, its shape, and the key within it."""
     first, pitch = 0, math.prod(shape)
-    box, within = list(shape), list(chosen)
-    for axis, (length, places) in enumerate(zip(shape, chosen, strict=True)):
-        low, high = int(places.min()), int(places.max()) + 1
+    box, within = list(shape), list(key)
+    for axis, (length, (low, high)) in enumerate(zip(shape, ends, strict=True)):
         pitch //= length
         first += low * pitch
-        box[axis], within[axis] = high - low, places - low
+        box[axis] = high - low
+        if isinstance(key[axis], slice):
+            within[axis] = slice(0, high - low, key[axis].step)
+        else:
+            within[axis] = np.asarray(key[axis]) % length - low
         if high - low > 1:
             break
     return first, tuple(box), within
@@ -146,10 +167,10 @@ def gather(fetch: Fetch, spans: Sequence[Span]) -> bytes:
     else:
         with ThreadPoolExecutor(min(AT_ONCE, len(pieces))) as pool:
             contents = list(pool.map(lambda piece: fetch(*piece), pieces))
-    content = memoryview(b"".join(contents))
+    joined = b"".join(contents)
     if len(groups) == len(spans):
-        return bytes(content)
-    offsets = _offsets(groups, spans)
+        return joined
+    content, offsets = memoryview(joined), _offsets(groups, spans)
     return b"".join(content[at : at + stop - start] for at, (start, stop) in zip(offsets, spans, strict=True))
 
 
