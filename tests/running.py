@@ -60,12 +60,12 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def start(store: Path, port: int = 0, **settings: str) -> Running:
-    """Starts the service, on a free port if none is given, and waits for its line."""
+def start(store: Path, **settings: str) -> Running:
+    """Starts the service, on a free port if the settings name none, and waits for its line."""
     folder = None if "jobs" in settings else Path(tempfile.mkdtemp(prefix="equifield-jobs-"))
     settings = {"jobs": str(folder)} | settings
     process = subprocess.Popen(
-        [sys.executable, "-m", "equifield_service", "serve", "--port", str(port), "--store", str(store)],
+        [sys.executable, "-m", "equifield_service", "serve", "--port", settings.get("port", "0"), "--store", str(store)],
         env={**os.environ, **{f"EQUIFIELD_{name.upper()}": value for name, value in settings.items()}},
         stdout=subprocess.PIPE,
         text=True,

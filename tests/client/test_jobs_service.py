@@ -137,7 +137,7 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._running = self._started(0)
+        self._running = self._started("0")
         self.url = self._running.url
 
     def kill(self) -> None:
@@ -147,15 +147,15 @@ class House:
 
     def restart(self) -> None:
         """Starts it where it was."""
-        self._running = self._started(urlsplit(self.url).port or 0)
+        self._running = self._started(str(urlsplit(self.url).port))
 
     def stop(self) -> None:
         """Ends it as an operator would."""
         self._running.process.terminate()
         self._running.process.communicate(timeout=60)
 
-    def _started(self, port: int) -> Running:
-        return start(MODELS, port, jobs=str(self._folder), payload_processes="1", job_lease_s="2")
+    def _started(self, port: str) -> Running:
+        return start(MODELS, port=port, jobs=str(self._folder), payload_processes="1", job_lease_s="2")
 
 
 @pytest.fixture
