@@ -63,9 +63,9 @@ def _command(pid: int) -> bytes:
 def start(store: Path, **settings: str) -> Running:
     """Starts the service, on a free port if the settings name none, and waits for its line."""
     folder = None if "jobs" in settings else Path(tempfile.mkdtemp(prefix="equifield-jobs-"))
-    settings = {"jobs": str(folder)} | settings
+    settings = {"jobs": str(folder), "port": "0"} | settings
     process = subprocess.Popen(
-        [sys.executable, "-m", "equifield_service", "serve", "--port", settings.get("port", "0"), "--store", str(store)],
+        [sys.executable, "-m", "equifield_service", "serve", "--port", settings["port"], "--store", str(store)],
         env={**os.environ, **{f"EQUIFIELD_{name.upper()}": value for name, value in settings.items()}},
         stdout=subprocess.PIPE,
         text=True,
