@@ -82,6 +82,7 @@ def test_submit_sends_the_file_with_what_is_wanted_and_a_key(peer: "Peer", call:
         "every": 10,
         "units": {"t": "K"},
         "dtype": "float64",
+        "priority": -5,
     }
     job = call(peer.url, lambda client: client.submit("m", wind, **options))
     assert job.id == ID
@@ -97,6 +98,7 @@ def test_submit_sends_the_file_with_what_is_wanted_and_a_key(peer: "Peer", call:
         "every": "10",
         "units": "t:K",
         "dtype": "float64",
+        "priority": "-5",
     }
     assert (sent.headers["Content-Type"], sent.body[:4]) == ("application/netcdf", b"CDF\x02")
 

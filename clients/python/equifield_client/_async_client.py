@@ -15,7 +15,7 @@ from ._job_calls import JobCalls
 from ._job_status import JobStatus
 from ._models import EquivarianceReport, ModelInfo
 from ._netcdf import Source
-from ._options import Computing, Options, Reading
+from ._options import JobOptions, Options, Reading
 from ._transport import (
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
@@ -145,7 +145,7 @@ class AsyncClient:
         steps: int | None = None,
         every: int | None = None,
         idempotency_key: str | None = None,
-        **options: Unpack[Computing],
+        **options: Unpack[JobOptions],
     ) -> AsyncJob:
         """`Client.submit`, awaited."""
         names: dict[str, Option] = {"map": map, "axes": axes, "boundary": boundary}

@@ -15,7 +15,7 @@ from ._job_calls import JobCalls
 from ._job_status import JobStatus
 from ._models import EquivarianceReport, ModelInfo
 from ._netcdf import Source
-from ._options import Computing, Options, Reading
+from ._options import JobOptions, Options, Reading
 from ._transport import (
     DEFAULT_TIMEOUT,
     DEFAULT_URL,
@@ -190,7 +190,7 @@ class Client:
         steps: int | None = None,
         every: int | None = None,
         idempotency_key: str | None = None,
-        **options: Unpack[Computing],
+        **options: Unpack[JobOptions],
     ) -> Job:
         """Hands in a prediction or a rollout as a job: accepted means that it will be computed, whatever breaks.
 
@@ -207,7 +207,8 @@ class Client:
             every: Which states of a rollout are kept: every which one; all without it. It divides `steps`.
             idempotency_key: A name of the caller's own for this work. The same key with the same request is the same
                 job, in another process too; without it each call is new work, once however often it is tried.
-            options: `units`, `missing`, `group`, `stagger`, `dtype`, `precision`, `symmetrize`: see `Computing`.
+            options: `units`, `missing`, `group`, `stagger`, `dtype`, `precision`, `symmetrize`, `priority`: see
+                `JobOptions`.
 
         Raises:
             PayloadError: The input is at fault; the class says how, and `detail` what would be right.

@@ -48,3 +48,13 @@ class Options(Computing, total=False):
     compress: int | None
     steps: int | None
     every: int | None
+
+
+class JobOptions(Computing, total=False):
+    """`Computing`, and when it is to be done.
+
+    Attributes:
+        priority: From -100 to 100; jobs with a higher one are computed before. 0 without it.
+    """
+
+    priority: int | None
