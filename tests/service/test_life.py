@@ -59,7 +59,8 @@ def test_killing_a_process_under_load_loses_no_request(service: Running, http: h
         os.kill(victim, signal.SIGKILL)
         for index, answer in enumerate(answers):
             np.testing.assert_allclose(answer.result(), expected[index % 8], rtol=1e-4, atol=1e-5)
-    assert victim not in service.children()[kind]
+    while victim in service.children()[kind]:  # it may not have begun to die when the last answer came
+        pass
 
 
 def test_a_package_that_was_tampered_with_is_reported_and_the_other_is_served(store: Path) -> None:

@@ -17,6 +17,7 @@ PROGRAMS = ("initdb", "pg_ctl")
 UNPRIVILEGED = "postgres"  # the server refuses to run as root
 LONG_S, OVER_S = 1000.0, 0.0
 """A lease that lasts longer than a test, and one that has run out when it begins."""
+HOST = "127.0.0.2"  # where the ports of 127.0.0.1 do not count, which everybody else takes
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ def tell(url: str, story: Callable[[Ledger], Awaitable[T]], **options: Any) -> T
     """Runs a story with a ledger that is started for it, and gives what it gives."""
 
     async def told() -> T:
-        ledger = await Ledger(url, **{"keep_s": LONG_S, **options}).start()
+        ledger = await Ledger(url, **{"keep_s": LONG_S, "patience_s": 60.0, **options}).start()
         try:
             return await story(ledger)
         finally:
@@ -65,7 +66,7 @@ def obstacle() -> str | None:
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
@@ -78,7 +79,7 @@ def server() -> Iterator[tuple[str, Callable[..., None]]]:
         switch = ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
         shutil.chown(folder, UNPRIVILEGED, UNPRIVILEGED)
     port, data, log = _free_port(), str(folder / "data"), str(folder / "log")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"  # no test cuts the power
+    options = f"-p {port} -k {folder} -c listen_addresses={HOST} -c fsync=off"  # no test cuts the power
 
     def control(*arguments: str) -> None:
         command = [*switch, "pg_ctl", "-w", "-t", "60", "-D", data, "-l", log, "-o", options, *arguments]
@@ -88,7 +89,7 @@ def server() -> Iterator[tuple[str, Callable[..., None]]]:
     subprocess.run([*switch, *make], check=True, stdout=subprocess.DEVNULL, cwd=folder)
     control("start")
     try:
-        yield f"postgresql://equifield@127.0.0.1:{port}", control
+        yield f"postgresql://equifield@{HOST}:{port}", control
     finally:
         control("stop", "-m", "immediate")
         shutil.rmtree(folder)

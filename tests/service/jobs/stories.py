@@ -3,6 +3,7 @@
 python -m tests.service.jobs.stories STORY URL ...
 """
 
+import functools
 import os
 import signal
 import sys
@@ -41,15 +42,23 @@ def fork(story: Callable[[], None]) -> int:
 
 
 def claim(url: str, processes: str) -> None:
-    """Several claim and finish whatever is in the queue."""
+    """Several claim and finish whatever is in the queue; they go on when each has its first."""
+    everybody, here = os.pipe()
 
     async def drain(ledger: Ledger) -> None:
         me = str(os.getpid())
         while (job := await ledger.claim(me, LONG_S)) is not None:
+            wait()
             await ledger.finish(job, piece(job.id, "result"))
             say(me, job.id)
 
+    @functools.cache
+    def wait() -> None:
+        os.close(here)
+        os.read(everybody, 1)  # until the last one is here
+
     children = [fork(lambda: tell(url, drain)) for _ in range(int(processes))]
+    os.close(here)
     if any(os.waitpid(child, 0)[1] for child in children):
         sys.exit("one of those that claim failed")
 

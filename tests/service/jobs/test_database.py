@@ -99,7 +99,7 @@ def test_a_server_that_ends_is_an_error_and_when_it_is_back_so_is_every_job() ->
         pytest.skip(reason)
 
     async def story(url: str) -> None:
-        ledger = await Ledger(url, keep_s=LONG_S, patience_s=10).start()
+        ledger = await Ledger(url, keep_s=LONG_S, patience_s=60).start()
         job = await ledger.accept(order())
         control("stop", "-m", "immediate")
         for _ in range(2):

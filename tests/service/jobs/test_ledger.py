@@ -1,6 +1,7 @@
 """What the ledger promises, on both databases."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable
 
@@ -285,14 +286,17 @@ def test_what_is_not_there_is_said_to_be_unknown(url: str) -> None:
 
 def test_a_database_that_is_busy_for_too_long_is_an_error_and_no_wait_without_end(url: str) -> None:
     async def story(ledger: Ledger) -> None:
-        other = await Ledger(url, keep_s=LONG_S, patience_s=0.2).start()
+        impatient, asked = Ledger(url, keep_s=LONG_S, patience_s=1.0), order(owner="ann", idempotency_key="k")
         async with ledger._database.writing() as connection:
             await ledger._database.lock(connection, "ann")
             with pytest.raises(LedgerUnavailable):
-                await other.accept(order(owner="ann"))
-            assert (await other.page()).jobs == [], "readers do not wait for writers"
-        await other.accept(order(owner="ann"))
-        await other.close()
+                await impatient.accept(asked)
+            assert (await ledger.page()).jobs == [], "readers do not wait for writers"
+        accepted = None
+        while accepted is None:  # its patience is short for a machine that is busy, too
+            with contextlib.suppress(LedgerUnavailable):
+                accepted = await impatient.accept(asked)
+        await impatient.close()
 
     tell(url, story)
 

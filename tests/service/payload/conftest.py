@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,12 +148,32 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="session")
-def pool(runner: asyncio.Runner) -> Iterator[Pool]:
+def opened(runner: asyncio.Runner) -> Callable[[Limits, float], AbstractContextManager[PayloadPool]]:
+    """Opens a pool of two processes, which must both be there again in the end, and closes it whatever happens."""
+
+    async def all_are_there(pool: PayloadPool) -> None:
+        async with asyncio.timeout(120):
+            while pool.alive < 2:
+                await asyncio.sleep(0.01)
+
+    @contextmanager
+    def opened(limits: Limits, timeout: float) -> Iterator[PayloadPool]:
+        pool = PayloadPool(2, 64 * MIB, limits, timeout=timeout)
+        runner.run(pool.start())
+        try:
+            yield pool
+            runner.run(all_are_there(pool))
+        finally:
+            runner.run(pool.close())
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def pool(runner: asyncio.Runner, opened: Callable[..., AbstractContextManager[PayloadPool]]) -> Iterator[Pool]:
     """Two processes that all tests of the session share, as requests do."""
-    pool = PayloadPool(2, 64 * MIB, Limits(decoded_bytes=64 * MIB), timeout=20.0)
-    runner.run(pool.start())
-    yield Pool(runner, pool)
-    runner.run(pool.close())
+    with opened(Limits(decoded_bytes=64 * MIB), 60.0) as pool:
+        yield Pool(runner, pool)
 
 
 @pytest.fixture(scope="session")

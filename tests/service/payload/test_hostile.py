@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,9 @@ def traps() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def hostile_pool(runner: asyncio.Runner, traps: None) -> Iterator[PayloadPool]:
-    pool = PayloadPool(2, 64 * MIB, Limits(decoded_bytes=64 * MIB), timeout=2.0)
-    runner.run(pool.start())
-    yield pool
-    assert pool.alive >= 1
-    runner.run(pool.close())
+def hostile_pool(opened: Callable[..., AbstractContextManager[PayloadPool]], traps: None) -> Iterator[PayloadPool]:
+    with opened(Limits(decoded_bytes=64 * MIB), 3.0) as pool:
+        yield pool
 
 
 @pytest.mark.parametrize("name", INDEX)

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.hostile.traps import laid
 assert MODULES, "importing them fills the list"
 
 MIB = 2**20
-DEADLINE = 2.0
+DEADLINE = 3.0
 LONGEST = 4 * DEADLINE + 10.0
 """A file may end or hang two processes; then it is refused. The rest is for a busy machine."""
 MOST_MEMORY = 1536 * MIB
@@ -37,13 +38,9 @@ def traps() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def hostile_pool(runner: asyncio.Runner, traps: None) -> Iterator[PayloadPool]:
-    limits = Limits(decoded_bytes=64 * MIB, memory_bytes=512 * MIB)
-    pool = PayloadPool(2, 64 * MIB, limits, timeout=DEADLINE)
-    runner.run(pool.start())
-    yield pool
-    assert pool.alive >= 1
-    runner.run(pool.close())
+def hostile_pool(opened: Callable[..., AbstractContextManager[PayloadPool]], traps: None) -> Iterator[PayloadPool]:
+    with opened(Limits(decoded_bytes=64 * MIB, memory_bytes=512 * MIB), DEADLINE) as pool:
+        yield pool
 
 
 class Memory:

@@ -163,12 +163,12 @@ def test_a_file_that_keeps_two_processes_too_long_is_refused_and_they_are_replac
 ) -> None:
     async def test(pool: PayloadPool) -> None:
         async with stopped(pool) as pids:
-            with pytest.raises(MalformedFile, match=r"kept them for more than 0\.5 s"):
+            with pytest.raises(MalformedFile, match=r"kept them for more than 1 s"):
                 await decode(pool)
         await decode(pool)
         assert set(pool.pids).isdisjoint(pids)
 
-    run(runner, test, timeout=0.5, processes=2)
+    run(runner, test, timeout=1.0, processes=2)
 
 
 def test_a_process_that_hangs_is_replaced_and_the_file_it_had_is_read_by_another(
@@ -180,7 +180,7 @@ def test_a_process_that_hangs_is_replaced_and_the_file_it_had_is_read_by_another
         assert pool.pids != pids
         assert pool.alive == 1
 
-    run(runner, test, timeout=0.5)
+    run(runner, test, timeout=5.0)
 
 
 def test_a_request_whose_time_is_over_is_told_so(runner: asyncio.Runner, decode: Any) -> None:

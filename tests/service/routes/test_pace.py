@@ -7,6 +7,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from equifield_service.domain.errors import BodyTooSlow
 from equifield_service.routes.pace import Pace
+from tests.service.scheduling.clock import simulate
 
 
 class Source:
@@ -18,7 +19,7 @@ class Source:
 
     async def __call__(self) -> Message:
         loop = asyncio.get_running_loop()
-        self._began = self._began or loop.time()
+        self._began = loop.time() if self._began is None else self._began
         if not self._times:
             return {"type": "http.disconnect"}
         due = self._times.pop(0)
@@ -42,7 +43,7 @@ def received(source: Source, *, patience: float, rate: int, then: int = 0) -> in
     async def unsent(message: Message) -> None:
         raise AssertionError(message)
 
-    asyncio.run(Pace(app, patience=patience, rate=rate)({"type": "http"}, source, unsent))
+    simulate(Pace(app, patience=patience, rate=rate)({"type": "http"}, source, unsent))
     return total
 
 
