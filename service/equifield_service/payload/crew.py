@@ -61,11 +61,12 @@ class Crew:
             raise
 
     async def close(self) -> None:
-        """Ends all processes and frees their shared memory."""
+        """Ends all processes, also those that are being started or given up meanwhile, and frees their shared memory."""
         self._closing = True
-        await asyncio.gather(*self._replacing, return_exceptions=True)
-        await asyncio.gather(*(child.kill() for child in self._files))
-        self._files.clear()
+        while self._files or self._replacing:
+            for child in list(self._files):
+                self._begin_restart(child)
+            await asyncio.wait(self._replacing)
         self._idle = asyncio.Queue()
 
     @property
@@ -88,6 +89,8 @@ class Crew:
 
     def release(self, child: Child) -> None:
         """Takes a process back that has done its file; it may have been its last one."""
+        if child not in self._files:  # all were ended meanwhile
+            return
         self._files[child] += 1
         if self._files[child] >= self._limits.files_per_process:
             self.replace(child)
@@ -96,8 +99,12 @@ class Crew:
 
     def replace(self, child: Child) -> None:
         """Ends a process and starts another one, in the background."""
-        self._replaced()
-        self._files.pop(child, None)
+        if child in self._files:
+            self._replaced()
+            self._begin_restart(child)
+
+    def _begin_restart(self, child: Child) -> None:
+        del self._files[child]
         task = asyncio.create_task(self._restart(child))
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)

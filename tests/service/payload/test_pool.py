@@ -237,6 +237,42 @@ def test_a_cancelled_request_leaves_its_answer_to_nobody(runner: asyncio.Runner,
     run(runner, test)
 
 
+def test_closing_waits_for_every_process_also_for_those_that_requests_give_up_meanwhile(
+    runner: asyncio.Runner, decode: Any, shared_memory: Callable[[], set[Path]]
+) -> None:
+    async def test(pool: PayloadPool) -> None:
+        async with stopped(pool) as pids:
+            before = asyncio.all_tasks()
+            requests = {await started(decode(pool)) for _ in pids}
+            requests.pop().cancel()
+            await pool.close()
+            assert asyncio.all_tasks() - before == requests and len(requests) == 2
+            assert not shared_memory() and not pool.pids
+            for request in requests:
+                request.cancel()
+            await asyncio.wait(requests)
+
+    for _ in range(10):  # what is not waited for is mostly over by chance
+        run(runner, test, processes=3)
+
+
+def test_a_start_that_is_cancelled_leaves_nothing_behind(
+    runner: asyncio.Runner, shared_memory: Callable[[], set[Path]]
+) -> None:
+    async def test(pool: PayloadPool) -> None:
+        before, held = asyncio.all_tasks(), shared_memory()
+        other = PayloadPool(2, 2**20)
+        start = asyncio.create_task(other.start())
+        while not shared_memory() > held:
+            await asyncio.sleep(0)
+        start.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await start
+        assert asyncio.all_tasks() == before and shared_memory() == held
+
+    run(runner, test)
+
+
 def test_processes_are_replaced_after_a_number_of_files(runner: asyncio.Runner, decode: Any) -> None:
     async def test(pool: PayloadPool) -> None:
         before = pool.pids
