@@ -13,21 +13,23 @@ from tests.service import packages
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
-CACHE, JOBS = "EQUIFIELD_COMPILATION_CACHE", "EQUIFIELD_JOBS"
+CACHES = ("EQUIFIELD_COMPILATION_CACHE", "JAX_COMPILATION_CACHE_DIR")
+JOBS = "EQUIFIELD_JOBS"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lets the services that one run starts share what they compile; the next run begins without it."""
+    """Lets the processes of one run share what they compile; the next run begins without it."""
     if not hasattr(config, "workerinput"):
-        os.environ[CACHE] = tempfile.mkdtemp(prefix="equifield-tests-")
-        os.environ[JOBS] = f"{os.environ[CACHE]}/jobs"
+        folder = tempfile.mkdtemp(prefix="equifield-tests-")
+        os.environ |= {**dict.fromkeys(CACHES, folder), JOBS: f"{folder}/jobs"}
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"  # the processes that tests start compile most of the time
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Removes what this run compiled."""
     if not hasattr(config, "workerinput"):
-        shutil.rmtree(os.environ.pop(CACHE), ignore_errors=True)
+        shutil.rmtree({os.environ.pop(name) for name in CACHES}.pop(), ignore_errors=True)
         del os.environ[JOBS]
 
 

@@ -55,15 +55,16 @@ def fields(batch: tuple[int, ...], grid: tuple[int, ...] = GRID, boundary: tuple
     return random_image(FIELDS, boundary, grid, batch=batch, key=jax.random.key(1))
 
 
-@pytest.mark.parametrize("batch", [(), (1,), (5,), (2, 3)], ids=str)
-def test_a_program_takes_any_samples_and_is_the_model(
-    network: UNet, program: ExportedModel, batch: tuple[int, ...]
-) -> None:
-    image = fields(batch)
-    given, expected = program(image), eqx.filter_jit(network)(image)
-    assert (given.field_type, given.boundary, given.batch) == (WIND, WALL, batch)
-    np.testing.assert_allclose(given.array, expected.array, atol=1e-5)
-    assert not np.allclose(program(2.0 * image).array, expected.array), "control: another image, another answer"
+def test_a_program_takes_any_samples_and_is_the_model(network: UNet, program: ExportedModel) -> None:
+    six = fields((6,))
+    expected = np.asarray(eqx.filter_jit(network)(six).array)
+    for batch, samples in (((2, 3), slice(6)), ((1,), slice(1)), ((), 0)):
+        given = program(six.with_array(six.array[samples].reshape(*batch, *six.array.shape[1:])))
+        assert (given.field_type, given.boundary, given.batch) == (WIND, WALL, batch)
+        np.testing.assert_allclose(
+            np.asarray(given.array).reshape(expected[samples].shape), expected[samples], atol=1e-5
+        )
+    assert not np.allclose(program(2.0 * six).array, expected), "control: another image, another answer"
 
 
 def test_a_program_is_compiled_as_a_model_is(network: UNet, program: ExportedModel) -> None:

@@ -77,9 +77,15 @@ CHAINS: dict[str, Callable[[Keys], Chain]] = {
     "of single pixels alone": lambda k: chain(point(k()), point(k()), point(k())),
     "on both sides": lambda k: chain(free(k()), free(k()), conv(k()), point(k()), free(k())),
 }
+PARTS = ("behind a convolution", "of tensors", "before a strided one", "of single pixels alone")
+"""What the others hold, too."""
 
 
-@pytest.mark.parametrize("build", CHAINS.values(), ids=CHAINS)
+@pytest.mark.parametrize(
+    "build",
+    [pytest.param(chain, marks=[pytest.mark.soak] if name in PARTS else []) for name, chain in CHAINS.items()],
+    ids=CHAINS,
+)
 def test_a_row_of_linear_layers_is_one_layer_for_every_boundary(build: Callable[[Keys], Chain], getkey: Keys) -> None:
     with jax.enable_x64(True):
         model = build(getkey)

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,6 @@ from equifield.representations import scalar
 from tests.engine.laws import assert_commutes, worst_error
 
 GROUPS = [group_named("B1"), group_named("B2"), group_named("C4"), flips(2)]
-few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 
 
 @st.composite
@@ -43,11 +43,13 @@ class Layers(eqx.Module):
         return image
 
 
-@few
-@given(st.sampled_from(GROUPS), field_types(), sides, walls)
-def test_layers_commute_whatever_they_are_given(
-    group: Group, field_type: FieldType, grid: list[int], boundary: list[Boundary]
-) -> None:
+@pytest.mark.parametrize("examples", [4, pytest.param(20, marks=pytest.mark.soak)])
+def test_layers_commute_whatever_they_are_given(examples: int) -> None:
+    check = given(st.sampled_from(GROUPS), field_types(), sides, walls)(commute)
+    settings(max_examples=examples, deadline=None, derandomize=True, database=None)(check)()
+
+
+def commute(group: Group, field_type: FieldType, grid: list[int], boundary: list[Boundary]) -> None:
     d, gated = group.dimension, Gated(field_type)
     with jax.enable_x64(True):
         layers = (

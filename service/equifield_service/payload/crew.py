@@ -61,7 +61,7 @@ class Crew:
             raise
 
     async def close(self) -> None:
-        """Ends all processes, also those that are being started or given up meanwhile, and frees their shared memory."""
+        """Ends all processes, be they started or given up meanwhile, and frees their shared memory."""
         self._closing = True
         while self._files or self._replacing:
             for child in list(self._files):
