@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from .. import tracing
 from ..arenas import ArenaFull, Arrays, Message
-from ..channel import Child, ChildDied, ChildTimeout, Reply
+from ..channel import Child, ChildDied, ChildKilled, ChildTimeout, Reply
 from ..domain.errors import DomainError, InflatedTooLarge, ModelUnavailable, WorkerFailed
 from ..domain.registry import PackageRef
 from ..metrics import Metrics
@@ -22,6 +22,7 @@ from .process import main
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 2  # a batch, or a load, that kills two workers is at fault itself
+KILLS = 10  # where somebody else killed the worker while it loaded a package, which may have taken all memory
 SLOTS = 5  # two batches, a rollout, something in the background, and something there that nobody waits for any more
 SHORT_LIFE_S = 5.0
 LONGEST_PAUSE_S = 10.0
@@ -251,9 +252,14 @@ class Supervisor:
         except ChildTimeout:
             self._give_up(package, f"Loading it took longer than {self._limits.start_timeout:g} s.")
             raise
-        except ChildDied:
+        except ChildKilled:
             deaths[package] += 1
-            if deaths[package] == ATTEMPTS:
+            if deaths[package] >= KILLS:
+                self._give_up(package, f"Whoever loaded it was killed {KILLS} times: there may be too little memory.")
+            raise
+        except ChildDied:
+            deaths[package] += KILLS // ATTEMPTS  # a death of its own weighs as much as several kills
+            if deaths[package] >= KILLS:
                 self._give_up(package, "Loading it ended the worker process twice.")
             raise
         deaths[package] = 0

@@ -102,7 +102,7 @@ def test_a_package_that_kills_the_worker_twice_is_left_out(tmp_path: Path) -> No
     run(story)
 
 
-def test_a_package_whose_loading_was_killed_once_is_loaded_the_next_time(tmp_path: Path) -> None:
+def test_a_package_whose_loading_was_killed_twice_from_outside_is_loaded_the_next_time(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path, "fragile") as (_, listener):
             assert listener.outcome == {"fragile": "loaded fragile"}

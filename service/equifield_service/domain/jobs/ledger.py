@@ -32,7 +32,7 @@ class Ledger:
         max_fruitless: A job fails when so many leases in a row have run out without a new checkpoint.
     """
 
-    def __init__(self, url: str, *, keep_s: float, patience_s: float = 10.0, max_fruitless: int = 3):
+    def __init__(self, url: str, *, keep_s: float, patience_s: float = 10.0, max_fruitless: int = 20):
         self._database = Database(url, patience_s)
         self._keep_s, self._max_fruitless = keep_s, max_fruitless
 
