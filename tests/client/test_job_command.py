@@ -72,10 +72,18 @@ def test_wrong_arguments_are_found_before_anything_is_sent(
     assert (peer.requests, files(source.parent)) == ([], ["in.nc"])
 
 
+INTERRUPTIBLE = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("equifield_client", run_name="__main__", alter_sys=True)
+"""
+"""The command, also where whoever started the tests in the background lets interrupts be ignored."""
+
+
 @pytest.mark.parametrize("by_option", [False, True], ids=["variable", "option"])
 def test_an_interrupt_leaves_the_job_running_and_says_how_to_go_on(peer: "Peer", source: Path, by_option: bool) -> None:
     office = Office([(status_json(step=2), None)])
-    command = [sys.executable, "-m", "equifield_client", "rollout", "m", str(source), "--steps", "10", "-o", "a b.nc"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "rollout", "m", str(source), "--steps", "10", "-o", "a b.nc"]
     command += ["--url", peer.url] if by_option else []
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment |= {} if by_option else {"EQUIFIELD_URL": peer.url}
@@ -89,7 +97,11 @@ def test_an_interrupt_leaves_the_job_running_and_says_how_to_go_on(peer: "Peer",
         office(handler)
 
     peer.script.append(interrupt)
-    stdout, stderr = process.communicate(timeout=60)
+    with process:
+        try:
+            stdout, stderr = process.communicate(timeout=300)
+        finally:
+            process.kill()
     assert (process.returncode, stdout) == (ExitCode.INTERRUPTED, "")
     where = f" --url {peer.url}" if by_option else ""
     for way in (f"`equifield jobs fetch {ID} -o 'a b.nc'{where}`", f"`equifield jobs cancel {ID}{where}`"):

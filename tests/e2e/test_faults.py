@@ -42,7 +42,7 @@ Record = Callable[[str, object], None]
 Story = Callable[[Running, Load], Awaitable[None]]
 
 WALL_CLOCK = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today"}
-TELLS_WHEN = {"domain/predict.py", "scheduling/statistics.py", "telemetry.py"}
+TELLS_WHEN = {"domain/predict.py", "domain/check.py", "domain/jobs/desk.py", "scheduling/statistics.py", "telemetry.py"}
 """What says when something happened: the history of a file, the last inference of a model, the start of a span."""
 
 
