@@ -18,7 +18,7 @@ from .spool import Spool, file_of
 
 
 class Desk:
-    """Accepts jobs, and cancels them.
+    """Accepts jobs, and finds them again.
 
     Args:
         arrived: Called when there is a new job.

@@ -13,7 +13,7 @@ from ...scheduling import Array, BatchKey
 from ..asking import Ask, decode, sample_bytes
 from ..grids import boundary_of
 from ..predict import attributes
-from ..registry import Entry, Registry
+from ..registry import Registry
 from ..rollouts import check_autoregressive
 from .assignment import Assignment
 
@@ -63,28 +63,18 @@ class Opening:
             options = replace(options, rollout=True)
         asked = replace(ask, media=assignment.media, options=options)
         decoded = await decode(self._pool, self._metrics, body, manifest, asked)
-        return self._opened(manifest, entry, decoded.frame, decoded.array, assignment, created)
-
-    def _opened(
-        self,
-        manifest: Manifest,
-        entry: Entry,
-        frame: Frame,
-        array: Array,
-        assignment: Assignment,
-        created: datetime,
-    ) -> Opened:
-        grid = array.shape[1:-1]
+        grid = decoded.array.shape[1:-1]
         key = BatchKey(
             manifest.name,
             manifest.version,
             grid,
-            boundary_of(manifest.grid, assignment.boundary, frame.periodic),
+            boundary_of(manifest.grid, assignment.boundary, decoded.frame.periodic),
             assignment.precision,
             assignment.symmetrize,
         )
         said = attributes(manifest, entry, created)
-        return Opened(manifest, frame, array, key, sample_bytes(manifest, grid), assignment, said)
+        size = sample_bytes(manifest, grid)
+        return Opened(manifest, decoded.frame, decoded.array, key, size, assignment, said)
 
     async def write(self, opened: Opened, states: Array, timeout: float, part: tuple[int, int] | None) -> memoryview:
         """A prediction as a file; of a rollout, the states after one step up to another, behind the head of the file.

@@ -9,7 +9,7 @@ import numpy as np
 from ...scheduling import Array, Scheduler
 from ..rollouts import Steps
 from .diagnostics import Diagnostics
-from .growing import RECORDS, Elsewhere, Growing, InFolder
+from .growing import RECORDS, Elsewhere, Growing, InFolder, with_records
 from .job import Checkpoint, Failure, Job, Piece
 from .ledger import Ledger
 from .news import News
@@ -67,7 +67,8 @@ class Rolling:
         Raises:
             DomainError: the spool or the payload process fails.
         """
-        self._head = _for_records(await self._opening.head(self._opened, PATIENCE_S), self._steps.frames)
+        head = await self._opening.head(self._opened, PATIENCE_S)
+        self._head = b"".join(with_records([head], self._steps.frames))
         made = self._job.checkpoint
         if made is not None:
             state = await asyncio.to_thread(self._continue, made)
@@ -176,9 +177,3 @@ class Rolling:
         return await self._ledger.fail(
             self._job, failure, result=piece, step=self.step, diagnostics=vars(self._diagnostics)
         )
-
-
-def _for_records(head: bytes, number: int) -> bytes:
-    changed = bytearray(head)
-    changed[RECORDS] = number.to_bytes(4, "big")
-    return bytes(changed)
