@@ -1,4 +1,4 @@
-"""Losses measure what they say, windows hold the right times, and training is deterministic."""
+"""Losses measure what they say, and training is deterministic."""
 
 import functools
 import math
@@ -20,8 +20,8 @@ from equifield.multi_image import Boundary, random_image
 from equifield.nn import Conv
 from equifield.ops import act
 from equifield.representations import scalar, vector
-from equifield.rollout import RESULTS, model_input
-from equifield.train import fit, normalised_smse, nrmse, nrmse_per_pixel, sliding_windows, smse
+from equifield.rollout import RESULTS
+from equifield.train import fit, normalised_smse, nrmse, nrmse_per_pixel, smse
 
 Keys = Callable[[], PRNGKeyArray]
 Loss = Callable[[MultiImage, MultiImage], Array]
@@ -85,26 +85,6 @@ def test_a_field_that_vanishes_gives_finite_losses_and_gradients(loss: Loss, get
             prediction.array
         )
         assert np.isfinite(value) and np.isfinite(gradient).all()
-
-
-def test_windows_hold_the_right_times() -> None:
-    series = MultiImage(jnp.arange(12.0)[:, None, None] * jnp.ones((1, 2, 1)), FieldType.parse("scalar"), ("zero",))
-    history, future = sliding_windows(series, past=2, future=3, interval=2, skip=1)
-    assert history.array.shape == (2, 3, 2, 1) and future.array.shape == (3, 3, 2, 1)
-    np.testing.assert_array_equal(history.array[:, :, 0, 0], [[1, 2, 3], [3, 4, 5]])
-    np.testing.assert_array_equal(future.array[:, :, 0, 0], [[5, 6, 7], [7, 8, 9], [9, 10, 11]])
-    np.testing.assert_array_equal(model_input(history)[scalar][:, 0], [[1, 3], [2, 4], [3, 5]])
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [({"past": 0}, "at least 1"), ({"past": 9, "future": 4}, "spans 13 time steps, but after 0 only 12 are left")],
-    ids=["none", "too long"],
-)
-def test_a_series_without_a_window_is_refused(settings: dict[str, int], message: str) -> None:
-    series = random_image(FieldType.parse("scalar"), ("zero",), (2,), batch=(12,), key=jr.key(0))
-    with pytest.raises(ValueError, match=message):
-        sliding_windows(series, **settings)
 
 
 def squares(model: Conv, batch: tuple[MultiImage, MultiImage]) -> Float[Array, ""]:

@@ -14,7 +14,8 @@ import xarray as xr
 REPOSITORY = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md"))]
 OF_THE_ENGINE = [
-    f"docs/{name}.md" for name in ("engine", "ginjax", "operators", "package", "pictures", "planner", "rollout")
+    f"docs/{name}.md"
+    for name in ("engine", "ginjax", "operators", "package", "pictures", "planner", "rollout", "training")
 ]
 """Pages that train and compile networks: long runs, which only a change of the engine can break."""
 EXAMPLE = "wind_temperature.nc"

@@ -21,7 +21,7 @@ def defined(file: str, test: str) -> bool:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row[0])[:60])
 def test_every_row_names_a_test_that_exists(row: list[str]) -> None:
     shown = row[-1]
-    match = re.fullmatch(r"`(test_\w+\.py)::(test_\w+)`", shown)
+    match = re.fullmatch(r"`((?:\w+/)?test_\w+\.py)::(test_\w+)`", shown)
     assert match is not None and defined(match[1], match[2]), shown
 
 

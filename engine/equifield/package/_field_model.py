@@ -52,8 +52,8 @@ class FieldModel(eqx.Module):
     ):
         self.network = network
         self.in_type = field_type_of(inputs)
-        self.in_affine = _affine(inputs, ndim)
-        self.out_affine = _affine(outputs, ndim)
+        self.in_affine = affine(inputs, ndim)
+        self.out_affine = affine(outputs, ndim)
         mean, scale = map(np.array, self.out_affine)
         self.scale_in = _diagonal(self.in_type, 1 / np.array(self.in_affine[1]), None, ndim)
         self.scale_out = _diagonal(field_type_of(outputs), scale, mean, ndim)
@@ -72,7 +72,8 @@ class FieldModel(eqx.Module):
         return _restore(image, self.in_affine)
 
 
-def _affine(fields: Sequence[FieldSpec], ndim: int) -> Affine:
+def affine(fields: Sequence[FieldSpec], ndim: int) -> Affine:
+    """The means and the scales of fields, one of each per packed feature."""
     packed = [(field, ndim**field.order) for field in packed_fields(tuple(fields))]
     means = tuple(field.mean for field, size in packed for _ in range(size))
     return means, tuple(field.scale for field, size in packed for _ in range(size))

@@ -1,4 +1,4 @@
-"""Training: losses, windows over time series, and a deterministic loop."""
+"""Training: losses and a deterministic loop."""
 
 from importlib.util import find_spec
 
@@ -12,4 +12,3 @@ from ._losses import normalised_smse as normalised_smse
 from ._losses import nrmse as nrmse
 from ._losses import nrmse_per_pixel as nrmse_per_pixel
 from ._losses import smse as smse
-from ._windows import sliding_windows as sliding_windows

@@ -1,0 +1,110 @@
+"""Which variable and dimension of a dataset is which component and axis."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from ...package.manifest import Component, FieldSpec, GridSpec, packed_components
+
+AXIS_UNITS = {
+    "x": ("degrees_east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE"),
+    "y": ("degrees_north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN"),
+}
+AXIS_STANDARD_NAMES = {
+    "x": ("longitude", "grid_longitude", "projection_x_coordinate"),
+    "y": ("latitude", "grid_latitude", "projection_y_coordinate"),
+    "z": ("height", "altitude", "depth", "height_above_mean_sea_level", "height_above_reference_ellipsoid"),
+}
+EVEN = 1e-3
+"""The share of a step by which steps that count as equal may differ."""
+
+
+def find_variables(dataset: xr.Dataset, fields: Sequence[FieldSpec], axes: tuple[str, ...]) -> tuple[xr.DataArray, ...]:
+    """The variable behind each packed feature: by the component's name, else by its only standard name.
+
+    **Raises** `ValueError` where there is none, or more than one, and for units other than the field's.
+    """
+    found = []
+    for field, component in packed_components(tuple(fields), axes):
+        variable = dataset[_variable(dataset, component)]
+        units = variable.attrs.get("units")
+        if None not in (units, field.units) and units != field.units:
+            raise ValueError(
+                f"Variable '{variable.name}' has the units {units!r}, but field '{field.name}' {field.units!r}. Write "
+                f"the units of the file into the field, or convert the file."
+            )
+        found.append(variable)
+    return tuple(found)
+
+
+def _variable(dataset: xr.Dataset, component: Component) -> Hashable:
+    if component.variable in dataset.data_vars:
+        return component.variable
+    for standard_name in component.standard_names:
+        named = [name for name, v in dataset.data_vars.items() if v.attrs.get("standard_name") == standard_name]
+        if len(named) == 1:
+            return named[0]
+        if named:
+            raise ValueError(f"The variables {named} all have the standard name {standard_name!r}: leave in one.")
+    raise ValueError(
+        f"No variable is named '{component.variable}' or has one of the standard names "
+        f"{list(component.standard_names)}. The file has {[str(name) for name in dataset.data_vars]}."
+    )
+
+
+def find_axes(variable: xr.DataArray, grid: GridSpec, given: Mapping[str, str]) -> dict[str, str]:
+    """The dimension of each axis of the grid: as given, else by attribute `axis`, units, standard name, or name.
+
+    **Raises** `ValueError` where there is none, or more than one, and for a grid whose steps are not all equal unless
+    the specification takes any spacing.
+    """
+    chosen = {axis: given.get(axis) or _dimension(variable, axis) for axis in grid.axes}
+    if not set(chosen.values()) <= set(variable.dims) or len(set(chosen.values())) < len(chosen):
+        raise ValueError(
+            f"The axes {chosen} are not different dimensions of '{variable.name}', which has {variable.dims}. Say "
+            f"which they are: `axes={{'{grid.axes[0]}': ...}}`."
+        )
+    if grid.spacing == "uniform":
+        _check_spacing(variable, chosen)
+    return chosen
+
+
+def _dimension(variable: xr.DataArray, axis: str) -> str:
+    """Applies the rules by which the service finds an axis; the first that fits a dimension decides."""
+    attributes = {str(dim): variable[dim].attrs if dim in variable.coords else {} for dim in variable.dims}
+    rules: tuple[Callable[[str], bool], ...] = (
+        lambda dim: attributes[dim].get("axis") == axis.upper(),
+        lambda dim: attributes[dim].get("units") in AXIS_UNITS.get(axis, ()),
+        lambda dim: attributes[dim].get("standard_name") in AXIS_STANDARD_NAMES.get(axis, ()),
+        lambda dim: dim.lower() == axis.lower(),
+    )
+    for fits in rules:
+        matches = [dim for dim in attributes if fits(dim)]
+        if len(matches) > 1:
+            raise ValueError(f"Axis '{axis}' could be any of {matches}. Say which: `axes={{'{axis}': ...}}`.")
+        if matches:
+            return matches[0]
+    raise ValueError(
+        f"No dimension of '{variable.name}' is axis '{axis}': it has {variable.dims}. Say which: "
+        f"`axes={{'{axis}': ...}}`."
+    )
+
+
+def _check_spacing(variable: xr.DataArray, axes: Mapping[str, str]) -> None:
+    steps = {
+        dim: np.abs(np.diff(variable[dim].values.astype(np.float64)))
+        for dim in axes.values()
+        if dim in variable.coords and variable.sizes[dim] > 1
+    }
+    every = np.concatenate([*steps.values(), np.empty(0)])
+    if every.size and np.ptp(every) > EVEN * every.max():
+        raise ValueError(
+            f"The steps along {list(steps)} are between {every.min():g} and {every.max():g}, but the symmetry of a "
+            f"uniform grid needs equal ones. Interpolate the file, or take `spacing='any'`."
+        )
+
+
+def decreasing(variable: xr.DataArray, dim: str) -> bool:
+    """Whether the coordinate of a dimension decreases."""
+    return dim in variable.coords and variable.sizes[dim] > 1 and bool(variable[dim][1] < variable[dim][0])

@@ -1,0 +1,179 @@
+"""Trajectories in NetCDF files and Zarr stores: the right values, and nothing but what was asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from equifield import FieldType
+from equifield.package.manifest import Component, FieldSpec, GridSpec
+from equifield.train.data import NetCDFSeries, Series, Windows
+
+RNG = np.random.default_rng(0)
+SIZES = {"member": 2, "time": 5, "x": 4, "y": 6}
+GRID = GridSpec(axes=("x", "y"), boundary=("periodic", "mirror"))
+WIND = FieldSpec(
+    name="wind",
+    order=1,
+    units="m s-1",
+    components=(
+        Component(axes=("y",), variable="v", standard_names=("northward_wind",)),
+        Component(axes=("x",), variable="u", standard_names=("eastward_wind",)),
+    ),
+)
+HEAT = FieldSpec(name="heat", order=0, components=(Component(variable="t"),))
+GROUND = FieldSpec(name="ground", order=0, components=(Component(variable="z"),))
+
+
+def winds() -> xr.Dataset:
+    """Winds, temperature and orography in the order member, time, x, y."""
+    dims = tuple(SIZES)
+    values: dict[str, tuple[Any, ...]] = {
+        name: (dims, RNG.normal(size=tuple(SIZES.values())).astype(np.float32)) for name in "uvt"
+    }
+    for name in "uv":
+        values[name] = (*values[name], {"units": "m s-1"})
+    ground = (("x", "y"), RNG.normal(size=(4, 6)).astype(np.float32))
+    coordinates = {dim: np.arange(float(SIZES[dim])) for dim in ("time", "x", "y")}
+    return xr.Dataset(values | {"z": ground}, coordinates)
+
+
+def packed(dataset: xr.Dataset) -> np.ndarray:
+    return np.stack([dataset[name].transpose(*SIZES).values for name in "tuv"], axis=-1)
+
+
+def opened(path: Path | list[Path], **settings: object) -> NetCDFSeries:
+    every = {"fields": (WIND, HEAT), "grid": GRID, "constants": (GROUND,), "trajectory": "member"} | settings
+    return NetCDFSeries(path, **every)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr"])
+def test_a_file_is_read_as_the_fields_it_holds(kind: str, tmp_path: Path) -> None:
+    dataset, path = winds(), tmp_path / f"winds.{kind}"
+    if kind == "nc":
+        dataset.to_netcdf(path)
+    else:
+        dataset.to_zarr(path, zarr_format=3, consolidated=False)
+    series = opened(path)
+    assert isinstance(series, Series)
+    assert series.field_type == FieldType.parse("scalar + vector") and series.boundary == ("periodic", "mirror")
+    assert (series.trajectories, series.steps, series.grid) == (2, 5, (4, 6))
+    expected = packed(dataset)
+    np.testing.assert_array_equal(series.read(1, slice(1, 5, 2)), expected[1, 1:5:2])
+    np.testing.assert_array_equal(series.read(0, np.array([4, 0])), expected[0, [4, 0]])
+    np.testing.assert_array_equal(series.read(0, slice(None, None, -1)), expected[0, ::-1])
+    constants = series.constants(1)
+    assert constants is not None
+    np.testing.assert_array_equal(constants.array[..., 0], dataset["z"])
+
+
+def test_order_and_direction_of_dimensions_do_not_matter(tmp_path: Path) -> None:
+    dataset, path = winds(), tmp_path / "winds.nc"
+    dataset.transpose("y", "time", "x", "member").isel(y=slice(None, None, -1)).to_netcdf(path)
+    series = opened(path)
+    np.testing.assert_array_equal(series.read(1, slice(None)), packed(dataset)[1])
+    constants = series.constants(0)
+    assert constants is not None
+    np.testing.assert_array_equal(constants.array[..., 0], dataset["z"])
+
+
+def test_variables_and_axes_are_found_by_their_cf_attributes(tmp_path: Path) -> None:
+    dataset = winds().rename(u="a", v="b", x="lon", y="row")
+    dataset["a"].attrs["standard_name"], dataset["b"].attrs["standard_name"] = "eastward_wind", "northward_wind"
+    dataset["lon"].attrs["units"], dataset["row"].attrs["axis"] = "degrees_east", "Y"
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    plain = dataset.rename(a="u", b="v", lon="x", row="y")
+    np.testing.assert_array_equal(opened(tmp_path / "winds.nc").read(1, slice(None)), packed(plain)[1])
+
+
+def test_each_file_may_be_a_trajectory_and_values_may_be_packed(tmp_path: Path) -> None:
+    dataset, paths = winds(), [tmp_path / f"{member}.nc" for member in range(2)]
+    small = {name: {"dtype": "int16", "scale_factor": 1e-3, "_FillValue": -32768} for name in "uvt"}
+    for member, path in enumerate(paths):
+        dataset.isel(member=member).to_netcdf(path, encoding=small)
+    series = opened(paths, trajectory=None)
+    assert series.trajectories == 2
+    np.testing.assert_allclose(series.read(1, slice(None)), packed(dataset)[1], atol=6e-4)
+
+
+def damaged(path: Path) -> None:
+    """Compressed winds, one chunk per state, of which those of the last time are overwritten."""
+    dataset = winds()
+    chunks = {name: {"chunksizes": (1, 1, 4, 6), "zlib": True, "fletcher32": True} for name in "uvt"}
+    dataset.to_netcdf(path, encoding=chunks)
+    import h5py
+
+    with h5py.File(path) as file:
+        stored = [file[name].id.get_chunk_info_by_coord((1, 4, 0, 0)) for name in "uvt"]
+    with path.open("r+b") as body:
+        for chunk in stored:
+            body.seek(chunk.byte_offset)
+            body.write(b"\xff" * chunk.size)
+
+
+def test_only_the_states_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    damaged(tmp_path / "winds.nc")
+    windows = Windows(opened(tmp_path / "winds.nc"), past=2, future=1)
+    history, _, _ = windows[np.array([4])]
+    assert np.isfinite(history.array).all()
+    with pytest.raises((OSError, RuntimeError)):
+        windows[np.array([5])]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.drop_vars("v"), r"No variable is named 'v' .* The file has \['u', 't', 'z'\]"),
+        (lambda d: d.assign(u=d.u.assign_attrs(units="kt")), "has the units 'kt', but field 'wind' 'm s-1'"),
+        (lambda d: d.rename(y="row"), "No dimension of 't' is axis 'y'"),
+        (lambda d: d.assign_coords(x=[0.0, 1, 2, 4]), "The steps along .* are between 1 and 2"),
+        (lambda d: d.assign_coords(y=2 * d.y), "The steps along .* are between 1 and 2"),
+        (lambda d: d.assign_coords(time=[0.0, 1, 2, 4, 5]), "The steps of 'time' are between 1 and 2"),
+        (lambda d: d.isel(time=slice(None, None, -1)), "The steps of 'time' are between -1 and -1"),
+        (lambda d: d.expand_dims(level=[1, 2]), "but needs .* Choose one level"),
+        (lambda d: d.assign(z=d.t), "Variable 'z' has the dimensions"),
+        (lambda d: d.assign(u=d.u.isel(member=0)), "but needs .* and member"),
+    ],
+    ids=["missing", "units", "axis", "uneven", "unequal", "gap", "backwards", "level", "constant", "member"],
+)
+def test_files_that_do_not_fit_are_refused(change: object, message: str, tmp_path: Path) -> None:
+    change(winds()).to_netcdf(tmp_path / "winds.nc")  # type: ignore[operator]
+    with pytest.raises(ValueError, match=message):
+        opened(tmp_path / "winds.nc")
+
+
+def test_a_standard_name_twice_is_refused(tmp_path: Path) -> None:
+    dataset = winds().rename(u="a")
+    dataset["b"] = dataset["a"]
+    for name in "ab":
+        dataset[name].attrs["standard_name"] = "eastward_wind"
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    with pytest.raises(ValueError, match="all have the standard name 'eastward_wind'"):
+        opened(tmp_path / "winds.nc")
+
+
+def test_missing_values_are_refused_when_they_are_read(tmp_path: Path) -> None:
+    dataset = winds()
+    dataset["t"][1, 3, 0, 0] = np.nan
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    series = opened(tmp_path / "winds.nc")
+    series.read(1, slice(0, 3))
+    with pytest.raises(ValueError, match="Trajectory 1 has missing or infinite values at time 3"):
+        series.read(1, slice(1, 5, 2))
+
+
+def test_files_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    dataset, paths = winds().isel(member=0), [tmp_path / f"{steps}.nc" for steps in (3, 5)]
+    for path, steps in zip(paths, (3, 5), strict=True):
+        dataset.isel(time=slice(steps)).to_netcdf(path)
+    with pytest.raises(ValueError, match="as many states on the same grid"):
+        opened(paths, trajectory=None)
+
+
+def test_any_spacing_may_be_taken_and_axes_named(tmp_path: Path) -> None:
+    dataset = winds().rename(y="row").assign_coords(x=[0.0, 1, 2, 4])
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    series = opened(tmp_path / "winds.nc", grid=GRID.model_copy(update={"spacing": "any"}), axes={"y": "row"})
+    np.testing.assert_array_equal(series.read(0, slice(None)), packed(dataset.rename(row="y"))[0])
