@@ -19,6 +19,7 @@ from .models import (
     PlainResNet,
     PlainSimpleConv,
     PlainUNet,
+    Residual,
     ResNet,
     SimpleConv,
     UNet,
@@ -47,6 +48,18 @@ def _any_grid(
     return AnyGrid(_wrapped(network, group, in_type, out_type, key))
 
 
+def _residual(
+    group: Group,
+    in_type: FieldType,
+    out_type: FieldType,
+    *,
+    network: Mapping[str, Any],
+    scale: float = 1.0,
+    key: PRNGKeyArray,
+) -> Residual:
+    return Residual(_wrapped(network, group, in_type, out_type, key), scale=scale)
+
+
 def _climate_1d(
     group: Group,
     in_type: FieldType,
@@ -66,6 +79,7 @@ ARCHITECTURES: dict[str, Callable[..., AbstractNetwork]] = {
     **_NETWORKS,
     "AnyGrid": _any_grid,
     "Climate1D": _climate_1d,
+    "Residual": _residual,
 }
 """What a manifest may call a network, and what builds it."""
 

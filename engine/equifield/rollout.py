@@ -16,6 +16,12 @@ from .ops import concatenate
 
 Model = Callable[[MultiImage], MultiImage]
 
+WRITTEN_OUT = 8
+"""Up to so many calls of a model are compiled one after the other, as in training, and not as a loop.
+
+XLA arranges the gradients of convolutions for the CPU only outside of loops (`benchmarks/NOTES.md`).
+"""
+
 
 class RESULTS(eqx.Enumeration):
     """How a trajectory ended; each value is the sentence to show. Compare as in `result == RESULTS.diverged`."""
@@ -125,7 +131,8 @@ def rollout(
     """
     if steps < 1:
         raise ValueError(f"`rollout` needs at least one step, not {steps}.")
-    return _rollout(model, history, constants, steps, residual, checkpoint, exact=False)
+    predicted: Rollout = _rollout(model, history, constants, steps, residual, checkpoint, exact=False)
+    return predicted
 
 
 def rollout_chunks(
@@ -152,7 +159,7 @@ def rollout_chunks(
         history = piece.history
 
 
-@eqx.filter_jit
+@eqx.filter_jit(inline=True)  # type: ignore[call-overload,untyped-decorator]
 def _rollout(
     model: Model,
     history: MultiImage,
@@ -178,7 +185,15 @@ def _rollout(
             f"Use {-(-steps // future) * future}."
         )
     body = jax.checkpoint(call, prevent_cse=False) if checkpoint else call
-    last, arrays = jax.lax.scan(body, history, length=-(-steps // future))
+    calls = -(-steps // future)
+    if exact or calls > WRITTEN_OUT:
+        last, arrays = jax.lax.scan(body, history, length=calls)
+    else:
+        last, pieces = history, []
+        for _ in range(calls):
+            last, piece = body(last, None)
+            pieces.append(piece)
+        arrays = jnp.stack(pieces)
     states = history.with_array(arrays.reshape(-1, *history.array.shape[1:]))
     return _first(steps, states, history) if steps % future else _ended(states, last)
 

@@ -28,6 +28,7 @@ from equifield.models import (
     PlainResNet,
     PlainSimpleConv,
     PlainUNet,
+    Residual,
     ResNet,
     SimpleConv,
     UNet,
@@ -368,6 +369,7 @@ def test_any_grid_extends_what_a_reflection_allows(getkey: Keys) -> None:
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "LastStep": ("B2", {"past_steps": 1}),
     "AnyGrid": ("B2", {"network": {"name": "UNet", "config": {"hidden": str(HIDDEN)}}}),
+    "Residual": ("B2", {"scale": 0.1, "network": {"name": "SimpleConv", "config": {"hidden": str(HIDDEN)}}}),
     "Climate1D": (
         "flips2",
         {"latitudes": 5, "network": {"name": "ResNet", "config": {"hidden": "2x scalar + 2x pseudoscalar"}}},
@@ -387,6 +389,18 @@ def test_every_exported_architecture_can_be_built_from_a_manifest() -> None:
         image = random_image(FIELDS, TORUS, (16, 5 if name == "Climate1D" else 16), key=jr.key(1))
         output = eqx.filter_eval_shape(lambda image, build=build: build(key=jr.key(0))(image), image)
         assert output.array.shape == image.array.shape
+
+
+def test_a_residual_network_says_how_its_input_changes(getkey: Keys) -> None:
+    inner = SimpleConv(B2, FIELDS, FIELDS, hidden=HIDDEN, num_convs=2, key=getkey())
+    network = Residual(inner, scale=0.1)
+    image = random_image(FIELDS, TORUS, (8, 8), key=getkey())
+    np.testing.assert_allclose(network(image).array - image.array, 0.1 * inner(image).array, atol=1e-6)
+    assert errors(network, image, B2).max() <= 1e-5
+    with pytest.raises(ValueError, match="Images combine when type"):
+        Residual(SimpleConv(B2, FIELDS, HIDDEN, hidden=HIDDEN, num_convs=2, key=getkey()))(image)
+    with pytest.raises(ValueError, match="positive scale"):
+        Residual(inner, scale=0.0)
 
 
 @pytest.mark.parametrize(

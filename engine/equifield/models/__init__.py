@@ -11,6 +11,7 @@ from ._plain import PlainResNet as PlainResNet
 from ._plain import PlainSimpleConv as PlainSimpleConv
 from ._plain import PlainUNet as PlainUNet
 from ._plain import plain as plain
+from ._residual import Residual as Residual
 from ._resnet import ResNet as ResNet
 from ._simple_conv import SimpleConv as SimpleConv
 from ._transfer import transfer_weights as transfer_weights

@@ -1,0 +1,43 @@
+"""Networks that predict changes."""
+
+import equinox as eqx
+
+from ..multi_image import MultiImage
+from ._network import AbstractNetwork
+
+
+class Residual(AbstractNetwork):
+    """Adds what a network says to what it is given: for a forecast, the network says how the state changes.
+
+    Where states change little in a step, this is most of the forecast before any training. Commutes with what the
+    network commutes with.
+    """
+
+    network: AbstractNetwork
+    scale: float = eqx.field(static=True)
+
+    def __init__(self, network: AbstractNetwork, *, scale: float = 1.0):
+        """**Arguments:**
+
+        - network: gives fields of the type it takes.
+        - scale: what its output is multiplied by: how large the changes are, where the fields themselves are of order
+            one. The network then says something of order one.
+
+        **Raises:** `ValueError` for a scale that is not positive.
+        """
+        if not scale > 0:
+            raise ValueError(f"`Residual(scale={scale})` needs a positive scale, the size of the changes.")
+        self.network = network
+        self.scale = scale
+
+    @property
+    def translation_step(self) -> int:
+        """It commutes with translations by multiples of this many pixels."""
+        return self.network.translation_step
+
+    def __call__(self, image: MultiImage) -> MultiImage:
+        """Maps `(*batch, *grid)` fields to fields of the same type on the same grid.
+
+        **Raises:** `ValueError` when the network gives another type or grid.
+        """
+        return image + self.network(image) * self.scale
