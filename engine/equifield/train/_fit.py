@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,21 +12,16 @@ import jax.random as jr
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Int, PRNGKeyArray
 
+from ..inference import Precision
 from ..rollout import RESULTS
+from ._checkpoints import Checkpoints
+from ._state import Epoch, Loss, Progress, Step, initial_state, make_step
+from .data import Samples, batches
 
 M = TypeVar("M", bound=eqx.Module)
 T = TypeVar("T")
-Loss = Callable[[Any, Any], Float[Array, ""]]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The mean losses of one pass over the data; `validation` is None without validation data."""
-
-    training: float
-    validation: float | None
 
 
 @dataclass(frozen=True)
@@ -45,17 +40,21 @@ def fit(
     model: M,
     loss: Loss,
     optimiser: optax.GradientTransformation,
-    data: Any,
+    data: Samples,
     *,
     epochs: int,
     batch_size: int,
-    validation: Any = None,
+    validation: Samples | None = None,
     patience: int | None = None,
+    average: float | None = None,
+    precision: Precision = "float32",
+    checkpoints: Checkpoints | None = None,
+    on_step: Callable[[int, float], None] | None = None,
     on_epoch: Callable[[int, Epoch], None] | None = None,
     devices: Sequence[jax.Device] | None = None,
     key: PRNGKeyArray,
 ) -> Fit:
-    """Minimises a loss by an optimiser; the same key gives the same model.
+    """Minimises a loss by an optimiser; the same key gives the same model, with interruptions or without.
 
     Every sample is used in every epoch, the last and smaller batch too. The optimiser sees the weights alone: kernel
     bases are constants. Training ends early when a loss is no longer a number, with the best model before that.
@@ -63,81 +62,101 @@ def fit(
     **Arguments:**
 
     - model: any `eqx.Module`.
-    - loss: from the model and a batch of `data` to the mean loss of the batch.
-    - optimiser: any optax transformation.
-    - data, validation: arrays or images, in any pytree, whose first axis counts the samples.
+    - loss: from the model, a batch of `data` and the keyword `key` to the mean loss of the batch, such as `Forecast()`.
+    - optimiser: any optax transformation: `optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule))` clips
+        gradients and follows a schedule, `optax.MultiSteps` accumulates them.
+    - data, validation: what is trained on, and what is not.
     - epochs: the number of passes over the data.
     - batch_size: the number of samples per step.
     - patience: ends training after so many epochs in which the loss that counts has not improved.
-    - on_epoch: called after each epoch with its number and losses: a log, a progress bar, a checkpoint.
+    - average: the decay of an exponential moving average of the weights, such as 0.999; it is then the average that is
+        validated and given back.
+    - precision: of the products in the loss and its gradient (see `inference.in_precision`); weights, their updates
+        and all sums stay in float32.
+    - checkpoints: where training is kept; with some there already, it goes on from the newest.
+    - on_step: called with the number of steps so far and the last loss known, while the device computes: a progress
+        bar.
+    - on_epoch: called with the number of every epoch and its losses: a log.
     - devices: the devices among which each batch is divided, such as `jax.devices()`; each holds the whole model. A
         batch that does not divide evenly is computed whole by all. One device by default.
-    - key: randomness of the order of the samples.
+    - key: randomness of the order of the samples, and of the loss.
 
-    **Raises:** `ValueError` for data without samples, or whose parts have different numbers of them.
+    **Raises:** `ValueError` for data without samples; `OtherTraining` for checkpoints that are none of this training.
     """
-    samples = _samples(data)
-    if validation is not None:
-        _samples(validation)
-    if min(epochs, batch_size) < 1:
-        raise ValueError(f"`fit` needs at least one epoch and one sample per batch, not {epochs} and {batch_size}.")
-    take = functools.partial(_take, devices)
-    step, evaluate = _step(loss, optimiser), eqx.filter_jit(loss)
-    model = _placed(model, devices)
-    state = _placed(optimiser.init(eqx.filter(model, eqx.is_inexact_array)), devices)
-    best, lowest, since, history = model, math.inf, 0, list[Epoch]()
-    for number, subkey in enumerate(jr.split(key, epochs)):
-        losses = []
-        for chosen in _batches(np.asarray(jr.permutation(subkey, samples)), batch_size):
-            model, state, value = step(model, state, take(data, chosen))
-            losses.append((float(value), len(chosen)))
-        epoch = Epoch(
-            _mean(losses), None if validation is None else _validate(evaluate, model, validation, batch_size, take)
+    if min(epochs, batch_size) < 1 or not len(data):
+        raise ValueError(
+            f"`fit` needs at least one epoch, one sample per batch and one sample, not {epochs}, {batch_size} and "
+            f"{len(data)}."
         )
-        history.append(epoch)
+    order, noise, fixed = jr.split(key, 3)
+    step = make_step(loss, optimiser, average, precision, noise)
+    evaluate = eqx.filter_jit(functools.partial(loss, key=fixed))
+    progress = Progress(initial_state(model, optimiser, average is not None), model, [], [], 0)
+    if checkpoints is not None:
+        progress = checkpoints.restore(progress)
+    progress.state, progress.best = _placed((progress.state, progress.best), devices)
+    place = functools.partial(_divided, devices)
+    while not progress.diverged and len(progress.epochs) < epochs and not _tired(progress, patience):
+        number = len(progress.epochs)
+        shuffled = np.asarray(jr.permutation(jr.fold_in(order, number), len(data)))
+        training = _train(step, progress, data, shuffled, batch_size, place, checkpoints, on_step)
+        epoch = Epoch(training, _validate(evaluate, progress.state.candidate, validation, batch_size, place))
+        progress.end_epoch(epoch)
         if on_epoch is not None:
             on_epoch(number, epoch)
-        counts = epoch.training if epoch.validation is None else epoch.validation
-        if not (math.isfinite(epoch.training) and math.isfinite(counts)):
-            return Fit(best, tuple(history), RESULTS.diverged)
-        best, lowest, since = (model, counts, 0) if counts < lowest else (best, lowest, since + 1)
-        if patience is not None and since >= patience:
+    if checkpoints is not None:
+        checkpoints.save(progress)
+    return Fit(progress.best, tuple(progress.epochs), RESULTS.diverged if progress.diverged else RESULTS.completed)
+
+
+def _tired(progress: Progress, patience: int | None) -> bool:
+    return patience is not None and progress.since >= patience
+
+
+def _train(
+    step: Step,
+    progress: Progress,
+    data: Samples,
+    order: Int[np.ndarray, " samples"],
+    batch_size: int,
+    place: Callable[[Any, int], Any],
+    checkpoints: Checkpoints | None,
+    on_step: Callable[[int, float], None] | None,
+) -> float:
+    """The rest of an epoch. Returns the mean loss of all of it."""
+    left = order[len(progress.losses) * batch_size :]
+    for batch in batches(data, left, batch_size):
+        size = min(batch_size, len(order) - len(progress.losses) * batch_size)
+        progress.state, value = step(place(batch, size), progress.state)
+        progress.losses.append((value, size))
+        if len(progress.losses) < 2:
+            continue
+        before = float(progress.losses[-2][0])  # while the device computes this step
+        if not math.isfinite(before):
             break
-    return Fit(best, tuple(history), RESULTS.completed)
-
-
-def _step(loss: Loss, optimiser: optax.GradientTransformation) -> Callable[..., tuple[Any, Any, Array]]:
-    @eqx.filter_jit
-    def step(model: Any, state: optax.OptState, batch: Any) -> tuple[Any, optax.OptState, Array]:
-        value, gradient = eqx.filter_value_and_grad(loss)(model, batch)
-        updates, state = optimiser.update(gradient, state, eqx.filter(model, eqx.is_inexact_array))
-        return eqx.apply_updates(model, updates), state, value
-
-    return step
+        if on_step is not None:
+            on_step(len(progress.epochs) * -(-len(order) // batch_size) + len(progress.losses), before)
+        if checkpoints is not None and checkpoints.due:
+            checkpoints.save(progress)
+    return _mean(progress.losses)
 
 
 def _validate(
-    evaluate: Loss, model: Any, data: Any, batch_size: int, take: Callable[[Any, Int[np.ndarray, " batch"]], Any]
-) -> float:
-    batches = _batches(np.arange(_samples(data)), batch_size)
-    return _mean([(float(evaluate(model, take(data, chosen))), len(chosen)) for chosen in batches])
+    evaluate: Loss, model: Any, data: Samples | None, batch_size: int, place: Callable[[Any, int], Any]
+) -> float | None:
+    if data is None:
+        return None
+    losses = []
+    for number, batch in enumerate(batches(data, np.arange(len(data)), batch_size)):
+        size = min(batch_size, len(data) - number * batch_size)
+        losses.append((evaluate(model, place(batch, size)), size))
+    return _mean(losses)
 
 
-def _samples(data: Any) -> int:
-    counts = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(data)}
-    if len(counts) != 1 or 0 in counts:
-        raise ValueError(f"Data needs samples along one first axis of all its arrays; their first axes are {counts}.")
-    return int(counts.pop())
-
-
-def _batches(order: Int[np.ndarray, " samples"], size: int) -> Iterator[Int[np.ndarray, " batch"]]:
-    return (order[start : start + size].astype(np.int32) for start in range(0, len(order), size))
-
-
-def _take(devices: Sequence[jax.Device] | None, data: Any, chosen: Int[np.ndarray, " batch"]) -> Any:
-    """The chosen samples, divided among the devices, or whole on each where there is not an equal share for all."""
-    even = devices is not None and len(chosen) % len(devices) == 0
-    return _placed(jax.tree.map(lambda leaf: leaf[chosen], data), devices, *["batch"] * even)
+def _divided(devices: Sequence[jax.Device] | None, batch: Any, size: int) -> Any:
+    """A batch divided among the devices, or whole on each where there is not an equal share for all."""
+    even = devices is not None and size % len(devices) == 0
+    return _placed(batch, devices, *["batch"] * even)
 
 
 def _placed(tree: T, devices: Sequence[jax.Device] | None, *axes: str) -> T:
@@ -149,5 +168,5 @@ def _placed(tree: T, devices: Sequence[jax.Device] | None, *axes: str) -> T:
     return placed
 
 
-def _mean(losses: list[tuple[float, int]]) -> float:
-    return sum(value * count for value, count in losses) / sum(count for _, count in losses)
+def _mean(losses: Sequence[tuple[Any, int]]) -> float:
+    return sum(float(value) * count for value, count in losses) / sum(count for _, count in losses)

@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..multi_image import MultiImage, block_features
+from ..operators import divergence
 from ..ops import root, squared_norm
+from ..representations import Representation, Tensor
 
 EPS = 1e-5
 """Added to a target's mean square before dividing: a field that vanishes gives a large error, not NaN."""
@@ -40,6 +42,41 @@ def nrmse(prediction: MultiImage, target: MultiImage) -> Float[Array, "*batch"]:
     errors = _mean_over_grid(_squared_norms(prediction - target), target)
     sizes = _mean_over_grid(_squared_norms(target), target)
     return jnp.mean(root(errors / (sizes + EPS)), axis=-1)
+
+
+def spectral_smse(prediction: MultiImage, target: MultiImage) -> Float[Array, "*batch"]:
+    """As `smse`, with the squared error of the Fourier mode of wavenumber k times 1 + |k|^2.
+
+    The squared H^1 Sobolev norm of the error (arXiv:2106.06898, section 3): small scales, whose amplitudes are small,
+    count as much as large ones. Wavenumbers are in cycles per longest side of the grid.
+    """
+    error = prediction - target
+    modes = error.array.astype(jnp.promote_types(error.array.dtype, jnp.float32))
+    for axis in error.grid_axes:
+        modes = jnp.fft.fft(modes, axis=axis, norm="forward")
+    longest = max(error.grid)
+    frequencies = jnp.meshgrid(*(jnp.fft.fftfreq(side, 1 / longest) for side in error.grid), indexing="ij")
+    weights = 1 + sum(jnp.square(each) for each in frequencies)
+    power = jnp.sum(jnp.square(modes.real) + jnp.square(modes.imag), axis=-1)
+    return jnp.sum(power * weights, axis=target.grid_axes)
+
+
+def divergence_smse(prediction: MultiImage, target: MultiImage) -> Float[Array, "*batch"]:
+    """The `smse` of the divergence of the vectors and tensors, in differences per pixel: how badly a flow conserves.
+
+    Scalars do not count. **Raises** `ValueError` when there is nothing else.
+    """
+    return smse(divergence(_tensors(prediction)), divergence(_tensors(target)))
+
+
+def _tensors(image: MultiImage) -> MultiImage:
+    """The fields of order one and more."""
+    fields: dict[Representation, Array] = {
+        rho: values for rho, values in image.items() if isinstance(rho, Tensor) and rho.order
+    }
+    if not fields:
+        raise ValueError(f"`divergence_smse` needs vectors or tensors, but the image has {image.field_type}.")
+    return MultiImage.from_fields(fields, image.boundary)
 
 
 def _squared_norms(image: MultiImage) -> Float[Array, "*batch_grid channels"]:

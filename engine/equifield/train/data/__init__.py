@@ -13,5 +13,6 @@ from ._series import Series as Series
 from ._split import split as split
 from ._states import Constants as Constants
 from ._states import States as States
+from ._stretch import Stretch as Stretch
 from ._well import WellSeries as WellSeries
 from ._windows import Windows as Windows
