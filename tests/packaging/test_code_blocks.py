@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md"))]
 OF_THE_ENGINE = [
     f"docs/{name}.md"
-    for name in ("engine", "ginjax", "operators", "package", "pictures", "planner", "rollout", "training")
+    for name in ("engine", "ginjax", "operators", "package", "pictures", "planner", "rollout", "training-data")
 ]
 """Pages that train and compile networks: long runs, which only a change of the engine can break."""
 EXAMPLE = "wind_temperature.nc"

@@ -38,7 +38,10 @@ def test_the_site_loads_nothing_from_other_hosts(site: Path) -> None:
 
 @pytest.mark.parametrize(
     "package",
-    ["nn", "ops", "models", "operators", "planner", "train", "train.data", "train.simulate", "plot", "inference"],
+    [
+        *("nn", "ops", "models", "operators", "planner", "plot", "inference"),
+        *("train", "train.data", "train.runs", "train.simulate"),
+    ],
 )
 def test_the_reference_names_everything_that_is_exported(package: str) -> None:
     module = importlib.import_module(f"equifield.{package}")

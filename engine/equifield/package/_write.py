@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,14 @@ PUBLISHED = "has been published already. Packages never change: use the next ver
 
 
 def write_package(
-    store: Path, manifest: Manifest, network: AbstractNetwork, *, card: str, exported: bool = False, seed: int = 0
+    store: Path,
+    manifest: Manifest,
+    network: AbstractNetwork,
+    *,
+    card: str,
+    attachments: Mapping[str, bytes] | None = None,
+    exported: bool = False,
+    seed: int = 0,
 ) -> Path:
     """Measures the equivariance of a network and publishes it as `store/<name>/<version>`.
 
@@ -40,6 +48,7 @@ def write_package(
       filled in here.
     - network: the trained network, as `build_model` made it, in normalised units.
     - card: what a reader must know about the model: data, training, metrics, limits. Markdown.
+    - attachments: further files by their paths in the package, such as the pictures of the card.
     - exported: whether the package also carries programs that run without the code of the network, for the grids to
       compile at the start. A network that is none of `ARCHITECTURES` cannot be published without them.
     - seed: the randomness of the fields on which the certificate is measured.
@@ -65,7 +74,7 @@ def write_package(
     staging = target.parent / f".{manifest.version}.{uuid.uuid4().hex}"
     staging.mkdir()
     try:
-        _fill(staging, manifest, network, programs, report, card)
+        _fill(staging, manifest, network, {**programs, **(attachments or {}), CARD: card.encode()}, report)
         if not _reads_back(staging, served):
             raise ValueError(
                 f"`write_package({manifest.name})`: the network read back is not the one given. Build it as the "
@@ -129,17 +138,15 @@ def _fill(
     folder: Path,
     manifest: Manifest,
     network: AbstractNetwork,
-    programs: dict[str, bytes],
+    files: dict[str, bytes],
     report: EquivarianceReport,
-    card: str,
 ) -> None:
     _checkpoint.save(network, folder / CHECKPOINT)
-    for name, program in programs.items():
+    for name, written in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(program)
+        (folder / name).write_bytes(written)
     names = [field.name for field in packed_fields(manifest.outputs)]
     _write_json(folder / CERTIFICATE, report.to_dict(names))
-    (folder / CARD).write_text(card, encoding="utf-8")
     hashes = {name: sha256_of_file(path) for name, path in files_of(folder).items()}
     content = manifest.model_copy(update={"files": hashes, "digest": ""}).model_dump(mode="json")
     _write_json(folder / MANIFEST, {**content, "digest": digest_of(content)})

@@ -1,0 +1,71 @@
+"""The card of a model: what a reader must know, made of what was measured."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import equinox as eqx
+import jax
+
+from ...models import AbstractNetwork
+from ._evaluation import Evaluation
+from ._training import LOG
+from .recipe import Recipe
+
+
+def card_of(
+    recipe: Recipe, network: AbstractNetwork, evaluation: Evaluation, folder: Path, pictures: Sequence[str]
+) -> str:
+    """Markdown: what the model does, how well, beside what, and where it comes from."""
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array)))
+    epochs = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
+    minutes = sum(epoch["seconds"] for epoch in epochs) / 60
+    parts = [
+        f"# {recipe.title}",
+        f"{recipe.description} A {recipe.architecture.name} of {parameters} parameters that commutes with "
+        f"{recipe.group} and with translations along periodic axes; `certificate.json` has the measured errors.",
+        "## Errors on data it has not seen",
+        _table(evaluation),
+        _explanation(recipe),
+        *(f"![{Path(name).stem}]({name})" for name in pictures),
+        "## Data",
+        recipe.data.describe(),
+        "## Training",
+        f"{len(epochs)} epochs in {minutes:.1f} minutes, seed {recipe.training.seed}; the model is that of the lowest "
+        f"validation loss, {min(epoch['validation'] for epoch in epochs):.4g}. `recipe.json` says everything else; "
+        f"`equifield evaluate --package` on this folder measures the table again.",
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in recipe.limits) or "None are known, because none were looked for.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(evaluation: Evaluation) -> str:
+    metrics = evaluation.metrics
+    head = [f"| | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
+    rows = (
+        f"| {name} | {' | '.join(f'{score[metric]:.4g}' for metric in metrics)} |"
+        for name, score in evaluation.scores.items()
+    )
+    return "\n".join([*head, *rows])
+
+
+def _explanation(recipe: Recipe) -> str:
+    """What the columns of the table are."""
+    sentences = [
+        "Errors are in normalised units: fields divided by their scales in `manifest.json`. SMSE is the sum over "
+        "components of the mean squared error; `turned`: of the same data after a rotation or reflection."
+    ]
+    if not recipe.forecasts:
+        return " ".join([*sentences, "`the mean` always predicts the mean of the training data."])
+    judge = recipe.evaluation
+    sentences += [
+        f"`one step`: SMSE of the next state, over all states. `{judge.steps} steps`: the mean SMSE over the states of "
+        f"a forecast from the beginning of each trajectory. `persistence` predicts that nothing changes."
+    ]
+    if judge.stable_steps is not None:
+        sentences += [
+            f"`stable steps`: how many of {judge.stable_steps} pass before the mean square of any forecast is more "
+            f"than four times that of its start."
+        ]
+    return " ".join(sentences)

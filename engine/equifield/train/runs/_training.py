@@ -1,0 +1,123 @@
+"""From a recipe to a trained model, in a folder."""
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import equinox as eqx
+import jax.random as jr
+
+from ...models import AbstractNetwork
+from ...package._checkpoint import restore, save
+from .. import _losses
+from .._checkpoints import Checkpoints
+from .._fit import Fit, fit
+from .._objectives import Forecast, Regression, weighted
+from .._state import Epoch, Loss
+from ._optimiser import optimiser
+from ._samples import measured, training_samples
+from .recipe import Recipe, RecipeError
+
+RECIPE, WEIGHTS, CHECKPOINTS, LOG = "recipe.json", "weights", "checkpoints", "log.jsonl"
+TWIN = "twin"
+"""Where in the folder of a model its twin is."""
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """What is told while a model is trained."""
+
+    def start(self, steps: int) -> None:
+        """Before the first step: how many there will be at most."""
+        ...
+
+    def step(self, number: int, loss: float) -> None:
+        """After some steps, those before an interruption included."""
+        ...
+
+    def epoch(self, number: int, losses: Epoch) -> None:
+        """After an epoch."""
+        ...
+
+
+def twin_of(recipe: Recipe) -> Recipe:
+    """The same recipe for the unconstrained twin. **Raises** `RecipeError` where there is none."""
+    if recipe.twin is None:
+        raise RecipeError(f"The recipe of {recipe.name} names no twin. Add one as the entry `twin`.")
+    return recipe.model_copy(update={"architecture": recipe.twin, "twin": None})
+
+
+def train(recipe: Recipe, folder: Path, listener: Listener) -> Fit:
+    """Follows a recipe in a folder, or goes on with it there.
+
+    The folder holds the recipe with the statistics of its data, checkpoints, a line of JSON for each epoch, and at the
+    end the weights of the best model.
+
+    **Raises:** `OtherTraining` for the folder of another recipe, and what the readers of the data raise.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = measured(recipe)
+    settings = recipe.training
+    data = training_samples(recipe, "training")
+    listener.start(settings.epochs * -(-len(data) // settings.batch_size))
+    with Checkpoints(folder / CHECKPOINTS, about=recipe.model_dump(mode="json")) as checkpoints:
+        result = fit(
+            recipe.network(recipe.architecture, settings.seed),
+            loss_of(recipe),
+            optimiser(settings, len(data)),
+            data,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            validation=training_samples(recipe, "validation"),
+            patience=settings.patience,
+            average=settings.average,
+            precision=settings.precision,
+            checkpoints=checkpoints,
+            on_step=listener.step,
+            on_epoch=_logging(folder / LOG, listener),
+            key=jr.key(settings.seed),
+        )
+    shutil.rmtree(folder / WEIGHTS, ignore_errors=True)
+    save(result.model, folder / WEIGHTS)
+    (folder / RECIPE).write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def trained(folder: Path) -> tuple[Recipe, AbstractNetwork]:
+    """The recipe that was followed in a folder, with its statistics, and the network that came out.
+
+    **Raises:** `RecipeError` for a folder in which no training has ended.
+    """
+    try:
+        recipe = Recipe.model_validate_json((folder / RECIPE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(f"No training has ended in {folder}. Run `equifield train` first.") from None
+    skeleton = eqx.filter_eval_shape(recipe.network, recipe.architecture, 0)
+    network: AbstractNetwork = restore(skeleton, folder / WEIGHTS)
+    return recipe, network
+
+
+def loss_of(recipe: Recipe) -> Loss:
+    """What a recipe minimises."""
+    measure = weighted({getattr(_losses, name): weight for name, weight in recipe.training.loss.items()})
+    return Forecast(measure, pushforward=recipe.training.pushforward) if recipe.forecasts else Regression(measure)
+
+
+def _logging(path: Path, listener: Listener) -> Callable[[int, Epoch], None]:
+    """Writes a line for each epoch, in place of those that a training which goes on had written before."""
+    began = time.perf_counter()
+
+    def on_epoch(number: int, epoch: Epoch) -> None:
+        nonlocal began
+        now = time.perf_counter()
+        line = json.dumps({"epoch": number, **dataclasses.asdict(epoch), "seconds": round(now - began, 3)})
+        before = path.read_text(encoding="utf-8").splitlines()[:number] if path.exists() else []
+        path.write_text("\n".join([*before, line, ""]), encoding="utf-8")
+        began = now
+        listener.epoch(number, epoch)
+
+    return on_epoch

@@ -1,0 +1,129 @@
+"""Where a recipe's data come from."""
+
+import dataclasses
+from glob import glob
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, model_validator
+
+from ...package import FieldSpec, GridSpec
+from ..data import NetCDFSeries, Pairs, PDEBenchSeries, Series, Stretch, WellSeries
+from ..simulate import Burgers3D, DecayingTurbulence2D, ForcedTurbulence2D, SubgridStress2D
+
+Role = Literal["training", "validation", "testing"]
+Problem = Literal["burgers-3d", "decaying-turbulence-2d", "forced-turbulence-2d", "subgrid-stress-2d"]
+Fields = tuple[FieldSpec, ...]
+
+PROBLEMS: dict[Problem, type] = {
+    "burgers-3d": Burgers3D,
+    "decaying-turbulence-2d": DecayingTurbulence2D,
+    "forced-turbulence-2d": ForcedTurbulence2D,
+    "subgrid-stress-2d": SubgridStress2D,
+}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Simulation(_Frozen):
+    """Data that are computed: so many trajectories of a problem for each role, none of them in two.
+
+    The first trajectories of many are those of few, and those for testing do not depend on the number of the others.
+    `parameters` are those of the problem in `equifield.train.simulate`.
+    """
+
+    source: Literal["simulation"]
+    problem: Problem
+    parameters: dict[str, JsonValue] = {}
+    training: int = Field(ge=1)
+    validation: int = Field(ge=1)
+    testing: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Simulation":
+        self._made()
+        return self
+
+    def open(self, role: Role, inputs: Fields, outputs: Fields, grid: GridSpec) -> Series | Pairs:
+        """The data of a role, from the cache of simulations or computed into it."""
+        seed = len(get_args(Role)) * self.seed + get_args(Role).index(role)
+        data: Series | Pairs = self._made().simulate(getattr(self, role), seed=seed)
+        return data
+
+    def describe(self) -> str:
+        """The physics, for a model card."""
+        return (
+            f"{self._made().describe()} {self.training} trajectories for training, {self.validation} for validation, "
+            f"{self.testing} for testing; seed {self.seed}."
+        )
+
+    def _made(self) -> Any:
+        problem = PROBLEMS[self.problem]
+        known = [field.name for field in dataclasses.fields(problem)]
+        if unknown := sorted(self.parameters.keys() - known):
+            raise ValueError(f"{self.problem} has no parameters {', '.join(unknown)}, but {', '.join(known)}.")
+        return TypeAdapter(problem).validate_python(self.parameters)
+
+
+class Part(_Frozen):
+    """The files of one role; of long ones a range of times `[first, end)`, of many trajectories a range of these."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    times: tuple[int, int] | None = None
+    trajectories: tuple[int, int] | None = None
+
+
+class Files(_Frozen):
+    """Data from files, named by patterns such as `runs/*.nc` from the folder in which the command runs.
+
+    `axes`, `time` and `trajectory` are those of `data.NetCDFSeries`, `pseudo` is that of `data.WellSeries`.
+    """
+
+    source: Literal["netcdf", "pdebench", "well"]
+    training: Part
+    validation: Part
+    testing: Part
+    axes: dict[str, str] = {}
+    time: str = "time"
+    trajectory: str | None = None
+    pseudo: tuple[str, ...] = ()
+
+    def open(self, role: Role, inputs: Fields, outputs: Fields, grid: GridSpec) -> Series | Pairs:
+        """The data of a role, read from its files when they are asked for.
+
+        **Raises:** `FileNotFoundError`, and what the readers of `train.data` raise.
+        """
+        part: Part = getattr(self, role)
+        files = sorted(name for pattern in part.files for name in glob(pattern))
+        if not files:
+            raise FileNotFoundError(f"There are no files for {role} at {', '.join(part.files)}.")
+        if self.source == "well":
+            return self._part(part, WellSeries(files, pseudo=self.pseudo, boundary=grid.boundary))
+        if self.source == "pdebench":
+            return self._part(part, PDEBenchSeries(files, grid.boundary))
+        given = {field.name for field in outputs}
+        constants = tuple(field for field in inputs if field.name not in given)
+        if given <= {field.name for field in inputs}:
+            return self._part(part, self._netcdf(files, outputs, grid, constants))
+        return Pairs(
+            self._part(part, self._netcdf(files, inputs, grid)), self._part(part, self._netcdf(files, outputs, grid))
+        )
+
+    def describe(self) -> str:
+        """Where the data come from, for a model card."""
+        parts = ((role, getattr(self, role)) for role in get_args(Role))
+        return "; ".join(f"{role}: {part.model_dump_json(exclude_none=True)}" for role, part in parts)
+
+    def _netcdf(self, files: list[str], fields: Fields, grid: GridSpec, constants: Fields = ()) -> NetCDFSeries:
+        return NetCDFSeries(
+            files, fields, grid, constants=constants, axes=self.axes, time=self.time, trajectory=self.trajectory
+        )
+
+    @staticmethod
+    def _part(part: Part, series: Series) -> Series:
+        return Stretch(series, part.trajectories, part.times)
+
+
+Source = Annotated[Simulation | Files, Field(discriminator="source")]

@@ -1,0 +1,265 @@
+"""The road from a recipe to a package: what is checked before, what is refused, and what the card states."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from equifield import commands
+from equifield.package import load_package
+from equifield.train import OtherTraining
+from equifield.train.runs import (
+    Evaluation,
+    Recipe,
+    RecipeError,
+    evaluate,
+    evaluate_package,
+    publish,
+    read_recipe,
+    train,
+    trained,
+    twin_of,
+)
+
+VELOCITY = {
+    "name": "velocity",
+    "order": 1,
+    "units": "1",
+    "components": [{"axes": ["x"], "variable": "u"}, {"axes": ["y"], "variable": "v"}],
+}
+NETWORK = {"name": "SimpleConv", "config": {"hidden": "1x scalar + 1x vector", "num_convs": 2}}
+PLAIN = {"name": "PlainSimpleConv", "config": {"hidden": "1x scalar + 1x vector", "num_convs": 2}}
+TURBULENCE = {"points": 8, "simulated": 12, "steps": 6, "substeps": 2, "spin_up": 0, "band": [1, 2]}
+
+
+class Silent:
+    """Listens, and keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def start(self, steps: int) -> None:
+        self.steps = steps
+
+    def step(self, number: int, loss: float) -> None:
+        assert 0 < number <= self.steps
+
+    def epoch(self, number: int, losses: Any) -> None:
+        self.losses.append(losses.training)
+
+
+def recipe(**changed: Any) -> Recipe:
+    return Recipe.model_validate(
+        {
+            "name": "tiny",
+            "title": "Tiny",
+            "description": "A tiny forecast.",
+            "limits": ["It is tiny."],
+            "group": "B2",
+            "residual": True,
+            "inputs": [VELOCITY],
+            "grid": {"axes": ["x", "y"], "boundary": ["periodic", "periodic"]},
+            "architecture": NETWORK,
+            "twin": PLAIN,
+            "data": {
+                "source": "simulation",
+                "problem": "decaying-turbulence-2d",
+                "parameters": TURBULENCE,
+                "training": 2,
+                "validation": 1,
+                "testing": 2,
+            },
+            "training": {"epochs": 2, "batch_size": 5, "learning_rate": 1e-2},
+            "evaluation": {"steps": 3, "stable_steps": 5},
+        }
+        | changed
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Simulations of these tests, apart from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, cache: None) -> Path:
+    """A model, trained and judged beside its twin."""
+    folder = tmp_path_factory.mktemp("run")
+    listener = Silent()
+    result = train(recipe(), folder, listener)
+    assert listener.losses == [epoch.training for epoch in result.epochs] and len(listener.losses) == 2
+    train(twin_of(recipe()), folder / "twin", Silent())
+    evaluate(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluation(run: Path) -> Evaluation:
+    return Evaluation.model_validate_json((run / "evaluation.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def package(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return publish(run, tmp_path_factory.mktemp("store"))
+
+
+def test_a_package_is_the_trained_model_with_its_statistics_and_pictures(run: Path, package: Path) -> None:
+    loaded = load_package(package)
+    followed, network = trained(run)
+    assert all(map(np.array_equal, *map(jax.tree.leaves, (loaded.model.network, network))))
+    assert loaded.manifest.inputs == loaded.manifest.outputs == followed.inputs
+    assert followed.inputs[0].scale not in (0.0, 1.0) and followed.inputs[0].mean == 0
+    assert loaded.manifest.architecture.name == "Residual"
+    for name in ("pictures/prediction.png", "pictures/errors.png"):
+        assert (package / name).read_bytes().startswith(b"\x89PNG")
+    assert loaded.certificate["passed"] is True
+
+
+def test_the_card_states_the_figures_that_are_measured_again(evaluation: Evaluation, package: Path) -> None:
+    stated, measured = evaluate_package(package)
+    assert measured.agrees(stated) and stated == evaluation
+    card = (package / "card.md").read_text()
+    for name, score in stated.scores.items():
+        for metric in stated.metrics:
+            assert f"{score[metric]:.4g}" in card, (name, metric)
+    assert stated.scores.keys() == {"this model", "plain twin", "persistence"}
+    wrong = stated.model_copy(update={"scores": stated.scores | {"this model": stated.scores["persistence"]}})
+    assert not measured.agrees(wrong)
+
+
+def test_the_errors_do_not_change_when_the_data_are_turned_but_those_of_the_twin_do(evaluation: Evaluation) -> None:
+    scores = evaluation.scores
+    assert scores["this model"]["one step"] == pytest.approx(scores["this model"]["one step, turned"], rel=1e-4)
+    assert scores["plain twin"]["one step"] != pytest.approx(scores["plain twin"]["one step, turned"], rel=1e-4)
+    assert 1 <= scores["this model"]["stable steps"] <= 5
+    assert len(evaluation.curves["this model"]) == 3
+
+
+def test_persistence_is_wrong_by_the_size_of_the_changes(run: Path, evaluation: Evaluation) -> None:
+    changes = float(str(trained(run)[0].architecture.config["scale"]))
+    assert evaluation.scores["persistence"]["one step"] == pytest.approx(2 * changes**2, rel=0.5)
+
+
+def test_training_again_in_the_same_folder_changes_nothing_and_another_recipe_is_refused(run: Path) -> None:
+    before = (run / "log.jsonl").read_text()
+    again = train(recipe(), run, Silent())
+    assert len(again.epochs) == 2 and (run / "log.jsonl").read_text() == before
+    other = recipe(training={"epochs": 3, "batch_size": 5, "learning_rate": 1e-2})
+    with pytest.raises(OtherTraining, match="another training"):
+        train(other, run, Silent())
+
+
+def test_a_model_that_breaks_its_symmetry_is_not_published(run: Path, tmp_path: Path) -> None:
+    (run / "twin" / "evaluation.json").write_bytes((run / "evaluation.json").read_bytes())
+    with pytest.raises(ValueError, match="must commute with B2"):
+        publish(run / "twin", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_has_not_been_trained_or_judged_is_said(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="No training has ended in .*equifield train"):
+        evaluate(tmp_path)
+    (run / "twin" / "evaluation.json").unlink(missing_ok=True)
+    with pytest.raises(RecipeError, match="equifield evaluate"):
+        publish(run / "twin", tmp_path)
+
+
+def test_a_regression_is_judged_beside_the_mean(tmp_path: Path) -> None:
+    stress = {
+        "name": "stress",
+        "order": 2,
+        "units": "1",
+        "components": [{"axes": [i, j], "variable": f"tau_{i}{j}"} for i in "xy" for j in "xy"],
+    }
+    data = {
+        "source": "simulation",
+        "problem": "subgrid-stress-2d",
+        "parameters": {"turbulence": TURBULENCE},
+        "training": 1,
+        "validation": 1,
+        "testing": 1,
+    }
+    closure = recipe(residual=False, outputs=[stress], data=data, twin=None)
+    train(closure, tmp_path, Silent())
+    evaluation = evaluate(tmp_path)
+    assert evaluation.scores.keys() == {"this model", "the mean"} and not evaluation.curves
+    assert evaluation.scores["the mean"]["SMSE"] == pytest.approx(4, rel=0.9)
+    assert trained(tmp_path)[0].given[0].scale > 0
+
+
+TOML = """
+name = "tiny"
+title = "Tiny"
+description = "A tiny forecast."
+group = "B2"
+inputs = [{ name = "p", order = 0, components = [{ variable = "p" }] }]
+grid = { axes = ["x", "y"], boundary = ["periodic", "periodic"] }
+architecture = { name = "ResNet", config = { hidden = "1x scalar", num_blocks = 1, norm_groups = "none" } }
+[data]
+source = "netcdf"
+training = { files = ["p.nc"] }
+validation = { files = ["p.nc"] }
+testing = { files = ["p.nc"] }
+[training]
+epochs = 1
+batch_size = 1
+learning_rate = 1e-3
+"""
+OUTPUTS = 'outputs = [{ name = "q", order = 0, components = [{ variable = "q" }] }]'
+
+
+def test_none_in_a_recipe_is_no_value(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(TOML)
+    assert read_recipe(tmp_path / "recipe.toml").architecture.config["norm_groups"] is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("epochs = 1", "epochs = 0", r"training.epochs: .*greater than or equal to 1"),
+        ("epochs = 1", "epoch = 1", r"training.epoch: Extra inputs are not permitted"),
+        ('"ResNet"', '"Transformer"', "no architecture 'Transformer'"),
+        ('"ResNet"', '"UNet"', "no UNet|its options"),
+        ("num_blocks", "num_layers", "its options are hidden"),
+        ('"B2"', '"C7"', "C7"),
+        ('"netcdf"', '"oracle"', "oracle"),
+        ('group = "B2"', "\n".join(['group = "B2"', "residual = true", OUTPUTS]), "`residual` is for forecasts"),
+        ("name = ", "name ", "is not TOML"),
+    ],
+    ids=["range", "key", "architecture", "options", "option", "group", "source", "residual", "toml"],
+)  # fmt: skip
+def test_a_recipe_that_cannot_be_followed_says_why_before_anything_runs(
+    old: str, new: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipe.toml").write_text(TOML.replace(old, new, 1))
+    with pytest.raises(RecipeError, match=reason):
+        read_recipe(tmp_path / "recipe.toml")
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+def test_a_command_refuses_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused: list[Callable[[], None]] = [
+        lambda: commands.train(tmp_path / "none.toml"),
+        lambda: commands.evaluate(tmp_path),
+        lambda: commands.evaluate(),
+        lambda: commands.publish(tmp_path, tmp_path),
+    ]
+    for command in refused:
+        with pytest.raises(Exception, match="2") as stopped:
+            command()
+        assert getattr(stopped.value, "exit_code", None) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("equifield: ") and "Traceback" not in said
+
+
+def test_a_log_has_a_line_for_every_epoch(run: Path) -> None:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [0, 1]
+    assert all(line.keys() == {"epoch", "training", "validation", "seconds"} for line in lines)
