@@ -23,19 +23,16 @@ def add_plugins(app: typer.Typer, arguments: Sequence[str], own: Sequence[str]) 
             app.command(name)(entry.load())
         except ImportError as error:
             anything = {"allow_extra_args": True, "ignore_unknown_options": True}
-            app.command(name, context_settings=anything)(not_installed(name, error))
+            app.command(name, context_settings=anything)(not_installed(name, error, entry.extras))
 
 
-def not_installed(name: str, error: ImportError) -> Command:
-    """A command that says which extra it needs."""
+def not_installed(name: str, error: ImportError, extras: Sequence[str]) -> Command:
+    """A command that says which extras it needs, those that its entry point names."""
+    install = f" Install them with: pip install 'equifield[{','.join(extras)}]'" if extras else ""
 
     def command() -> None:
-        typer.echo(
-            f"equifield: `{name}` needs packages that are not installed ({error}). "
-            f"Install them with: pip install 'equifield[server]'",
-            err=True,
-        )
+        typer.echo(f"equifield: `{name}` needs packages that are not installed ({error}).{install}", err=True)
         raise typer.Exit(ExitCode.NOT_INSTALLED)
 
-    command.__doc__ = f"Not installed: `{name}` needs `pip install 'equifield[server]'`."
+    command.__doc__ = f"Needs packages that are not installed.{install}"
     return command

@@ -1,6 +1,7 @@
 """Data to train on: trajectories in memory and in files, windows over them, normalisation, batches."""
 
 from ._batches import batches as batches
+from ._excerpt import Excerpt as Excerpt
 from ._netcdf import NetCDFSeries as NetCDFSeries
 from ._normalisation import Normalised as Normalised
 from ._normalisation import normalisation as normalisation
@@ -13,6 +14,5 @@ from ._series import Series as Series
 from ._split import split as split
 from ._states import Constants as Constants
 from ._states import States as States
-from ._stretch import Stretch as Stretch
 from ._well import WellSeries as WellSeries
 from ._windows import Windows as Windows

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, model_validator
 
 from ...package import FieldSpec, GridSpec
-from ..data import NetCDFSeries, Pairs, PDEBenchSeries, Series, Stretch, WellSeries
+from ..data import Excerpt, NetCDFSeries, Pairs, PDEBenchSeries, Series, WellSeries
 from ..simulate import Burgers3D, DecayingTurbulence2D, ForcedTurbulence2D, SubgridStress2D
 
 Role = Literal["training", "validation", "testing"]
@@ -123,7 +123,7 @@ class Files(_Frozen):
 
     @staticmethod
     def _part(part: Part, series: Series) -> Series:
-        return Stretch(series, part.trajectories, part.times)
+        return Excerpt(series, part.trajectories, part.times)
 
 
 Source = Annotated[Simulation | Files, Field(discriminator="source")]

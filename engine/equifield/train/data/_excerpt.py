@@ -1,4 +1,4 @@
-"""A stretch of trajectories."""
+"""Part of a series."""
 
 import numpy as np
 from jaxtyping import Float32
@@ -8,7 +8,7 @@ from ...multi_image import Boundary, MultiImage
 from ._series import Series, Times
 
 
-class Stretch:
+class Excerpt:
     """Some successive trajectories of a series, and some successive times of each: a series.
 
     **Arguments:**
