@@ -1,15 +1,15 @@
 """What all tests share: the real service with the shipped models."""
 
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.running import start
-from tests.service import packages
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
@@ -17,20 +17,20 @@ CACHES = ("EQUIFIELD_COMPILATION_CACHE", "JAX_COMPILATION_CACHE_DIR")
 JOBS = "EQUIFIELD_JOBS"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Lets the processes of one run share what they compile; the next run begins without it."""
-    if not hasattr(config, "workerinput"):
-        folder = tempfile.mkdtemp(prefix="equifield-tests-")
-        os.environ |= {**dict.fromkeys(CACHES, folder), JOBS: f"{folder}/jobs"}
-        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"  # the processes that tests start compile most of the time
+if "PYTEST_XDIST_WORKER" not in os.environ:  # JAX reads this when it is imported, which later conftests do
+    RUN = Path(tempfile.mkdtemp(prefix="equifield-tests-"))
+    """What the processes of this run share; the next run begins without it."""
+    os.environ |= {**dict.fromkeys(CACHES, f"{RUN}/programs"), JOBS: f"{RUN}/jobs"}
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    # The processes that tests start compile most of the time, and so do the tests.
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Removes what this run compiled."""
+    """Removes what the processes of this run shared."""
     if not hasattr(config, "workerinput"):
-        shutil.rmtree({os.environ.pop(name) for name in CACHES}.pop(), ignore_errors=True)
-        del os.environ[JOBS]
+        shutil.rmtree(RUN, ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -40,12 +40,32 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"{report.location[2]}: {name}: {value}")
 
 
+def made_once(name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that one process of this run makes, and all of them read."""
+    folder = Path(os.environ[JOBS]).with_name(name)
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            making = Path(tempfile.mkdtemp(dir=folder.parent))
+            make(making)
+            making.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published() -> Path:
     """A store with one package, not to be changed."""
-    store = tmp_path_factory.mktemp("published")
-    packages.publish(store)
-    return store
+    from tests.service import packages  # imports JAX, which the process that only hands out tests does not need
+
+    return made_once("published", packages.publish)
+
+
+@pytest.fixture(scope="session")
+def calm() -> Path:
+    """A store with a model whose rollouts come to rest, not to be changed."""
+    from tests.service import packages
+
+    return made_once("calm", lambda store: packages.publish(store, "calm", weight=0.5))
 
 
 @pytest.fixture(scope="session")

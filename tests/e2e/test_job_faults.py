@@ -17,21 +17,13 @@ import pytest
 import xarray as xr
 
 from tests.running import Running, start
-from tests.service import files, packages
+from tests.service import files
 from tests.service.jobs import running as databases
 from tests.service.jobs.asking import ENDED, JOBS
 
 Record = Callable[[str, object], None]
 PATIENCE_S = 600.0
 NAMES = ("u", "v", "c")
-
-
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a model whose rollouts come to rest."""
-    store = tmp_path_factory.mktemp("calm")
-    packages.publish(store, "calm", weight=0.5)
-    return store
 
 
 class House:

@@ -11,14 +11,6 @@ jax.config.update("jax_num_cpu_devices", 2)  # type: ignore[no-untyped-call]
 """What runs on several devices is tried on two."""
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compile_quickly() -> Iterator[None]:
-    """The laws do not depend on how hard XLA optimises; the time that a thousand compilations take does."""
-    jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)  # type: ignore[no-untyped-call]
-
-
 @pytest.fixture(scope="module", autouse=True)
 def release_compiled_programs() -> Iterator[None]:
     """What one module compiled is of no use to the next, and takes gigabytes when all is kept."""
