@@ -42,6 +42,9 @@ def is_long(kind: type, group: Group) -> bool:
     return group.dimension == 3 and kind in (GroupAverage, MetricConv)
 
 
+LONG = ("float16", "float64")
+"""What computes as bfloat16 does, and what the law itself is tried in."""
+
 every_layer = pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
 every_layer_and_group = pytest.mark.parametrize(
     ("kind", "group"),
@@ -86,7 +89,9 @@ def test_every_exported_layer_has_an_example() -> None:
 @every_layer_and_group
 def test_a_layer_commutes_with_every_element(kind: type, group: Group, getkey: Keys) -> None:
     with jax.enable_x64(True):
-        assert_commutes(build(kind, group, getkey()), image(kind, group, getkey(), "float64"), group, 1e-12)
+        layer, x = build(kind, group, getkey()), image(kind, group, getkey(), "float64")
+        assert eqx.filter_eval_shape(layer, x).array.dtype == "float64"
+        assert_commutes(layer, x, group, 1e-12)
 
 
 @every_layer
@@ -129,7 +134,7 @@ def test_jit_vmap_and_batch_axes_change_nothing(kind: type, getkey: Keys) -> Non
 
 
 @every_layer
-@pytest.mark.parametrize("dtype", ["bfloat16", pytest.param("float16", marks=pytest.mark.soak), "float64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", *(pytest.param(name, marks=pytest.mark.soak) for name in LONG)])
 def test_the_output_has_the_precision_of_the_input(kind: type, dtype: str, getkey: Keys) -> None:
     group = hyperoctahedral(2)
     with jax.enable_x64(dtype == "float64"):

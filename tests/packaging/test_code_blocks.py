@@ -67,11 +67,12 @@ def script(page: str, url: str) -> str:
 def test_the_code_blocks_of_a_page_run(page: str, service_url: str, tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     with xr.open_dataset(REPOSITORY / "examples" / EXAMPLE, decode_cf=False) as wind:
-        wind.isel(time=slice(1), lev=slice(2)).to_netcdf(tmp_path / "examples" / EXAMPLE)  # a check takes less by far
+        part = wind.isel(lev=slice(2), lat=slice(None, None, 2), lon=slice(None, None, 2))  # a check takes less by far
+        part.to_netcdf(tmp_path / "examples" / EXAMPLE)
     shutil.copytree(REPOSITORY / "models_store", tmp_path / "models_store")
     (tmp_path / "page.py").write_text(script(page, service_url))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    env = os.environ | {"EQUIFIELD_URL": service_url, "PATH": path, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    env = os.environ | {"EQUIFIELD_URL": service_url, "PATH": path}
     command = [sys.executable, "page.py"]
     result = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=800)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
