@@ -22,7 +22,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # JAX reads this when it is importe
     """What the processes of this run share; the next run begins without it."""
     os.environ |= {**dict.fromkeys(CACHES, f"{RUN}/programs"), JOBS: f"{RUN}/jobs"}
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    # The processes that tests start compile most of the time, and so do the tests.
+    # The laws do not depend on how XLA generates code; the time that thousands of compilations take does.
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
