@@ -29,13 +29,13 @@ def files(folder: Path) -> list[str]:
 
 def test_a_rollout_is_a_job_whose_result_is_written(peer: "Peer", shell: "Shell", source: Path) -> None:
     peer.script.append(Office([(status_json(), None), (ENDED, CONTENT)]))
-    options = ("--steps", "200", "--every", "10", "--map", "u:u10,v:v10", "--dtype", "float64")
+    options = ("--steps", "200", "--every", "10", "--map", "u:u10,v:v10", "--dtype", "float64", "--priority", "-5")
     done = shell("rollout", "m", source, *options, "-o", "out.nc", url=peer.url)
     assert (done.returncode, done.stderr) == (ExitCode.OK, "")
     assert done.stdout == f"out.nc: {len(CONTENT)} bytes\n"
     assert (source.parent / "out.nc").read_bytes() == CONTENT
     assert files(source.parent) == ["in.nc", "out.nc"]
-    asked = {"model": "m", "steps": "200", "every": "10", "map": "u:u10,v:v10", "dtype": "float64"}
+    asked = {"model": "m", "steps": "200", "every": "10", "map": "u:u10,v:v10", "dtype": "float64", "priority": "-5"}
     assert (peer.requests[0].query, peer.requests[0].body) == (asked, source.read_bytes())
 
 
@@ -53,6 +53,7 @@ def test_a_detached_rollout_prints_the_id_alone(peer: "Peer", inside: "Shell", s
         ["rollout", "m", "in.nc", "-o", "out.nc"],
         ["rollout", "m", "in.nc", "--steps", "0", "-o", "out.nc"],
         ["rollout", "m", "in.nc", "--steps", "9"],
+        ["rollout", "m", "in.nc", "--steps", "9", "--priority", "101", "-o", "out.nc"],
         ["rollout", "m", "in.nc", "--steps", "9", "--detach", "-o", "out.nc"],
         ["rollout", "m", "in.nc", "--steps", "9", "-o", "in.nc"],
         ["jobs", "--status", "lost"],

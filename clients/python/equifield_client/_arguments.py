@@ -33,6 +33,9 @@ MaybeSource = Annotated[
     Path | None, typer.Argument(metavar="IN.nc", exists=True, dir_okay=False, help="Else random fields.")
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT.nc", help="Where the prediction goes.")]
+Priority = Annotated[
+    int | None, typer.Option(min=-100, max=100, help="Jobs with a higher one go first.", show_default="0")
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Print the job's id and go.")]
 Job = Annotated[str, typer.Argument(metavar="ID", help="The job, as `equifield jobs` lists it.")]
 Partial = Annotated[bool, typer.Option("--partial", help="What there is, also of a job that failed.")]

@@ -31,6 +31,7 @@ from ._arguments import (
     OfModel,
     Output,
     Partial,
+    Priority,
     Retries,
     Source,
     Stagger,
@@ -66,6 +67,7 @@ def rollout(
     steps: RolloutSteps,
     output: MaybeOutput = None,
     every: Every = None,
+    priority: Priority = None,
     detach: Detach = False,
     version: Version = None,
     map: Map = None,
@@ -102,6 +104,7 @@ def rollout(
                 group=group,
                 stagger=stagger,
                 dtype=dtype,
+                priority=priority,
             )
         if output is not None:
             with leaving(job.id, output, url):
