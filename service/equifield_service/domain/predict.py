@@ -14,11 +14,11 @@ from ..metrics import Metrics
 from ..payload import Kind, PayloadPool, WriteOptions
 from ..payload import Precision as Type
 from ..scheduling import Array, BatchKey, Guest, Precision, Scheduler
-from .asking import Ask, decode, sample_bytes
+from .asking import Ask, sample_bytes
 from .errors import InvalidQuery
-from .grids import boundary_of
+from .preparing import prepare
 from .registry import Entry, Registry
-from .rollouts import Steps, check_autoregressive, check_room, progress
+from .rollouts import Steps, check_room, progress
 
 VERSION = version("equifield")
 
@@ -80,18 +80,21 @@ class Predictor:
     async def _predict(
         self, manifest: Manifest, entry: Entry, ask: Ask, body: bytes, form: Form, guest: Guest
     ) -> Prediction:
-        boundary_of(manifest.grid, ask.boundary)  # before the body is worth any work
-        if form.steps is not None:
-            check_autoregressive(manifest)
-            ask = replace(ask, options=replace(ask.options, rollout=True))
-        decoded = await decode(self._pool, self._metrics, body, manifest, ask)
+        prepared = await prepare(
+            self._pool,
+            self._metrics,
+            body,
+            manifest,
+            ask,
+            precision=form.precision,
+            symmetrize=form.symmetrize,
+            steps=form.steps,
+        )
         del body
-        frame, array = decoded.frame, decoded.array
-        del decoded
-        boundary = boundary_of(manifest.grid, ask.boundary, frame.periodic)
+        frame, array, key = prepared.frame, prepared.array, prepared.key
+        del prepared
         options = write_options(form, frame.kind)
         guest.hold(array.nbytes)
-        key = BatchKey(manifest.name, manifest.version, array.shape[1:-1], boundary, form.precision, form.symmetrize)
         work = self._compute(manifest, key, array, form, ask, guest)
         del array  # the work holds it for as long as it needs it
         prediction = await work

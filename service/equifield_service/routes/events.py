@@ -1,7 +1,8 @@
 """Server-sent events: news of a job as they come, in the form that browsers know."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from functools import lru_cache
 
 from fastapi.responses import StreamingResponse
 
@@ -14,32 +15,23 @@ RETRY = b"retry: 2000\n\n"
 PING = b": still here\n\n"
 
 
-def stream(news: AsyncIterator[Job], *, known: str | None) -> StreamingResponse:
-    """Every state of a job that comes, but for the one that is known."""
+def stream(news: AsyncGenerator[Job | None, None], *, known: str | None) -> StreamingResponse:
+    """Every state of a job that comes, but for the one that is known; where None comes, a sign of life."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_lines(news, known), 200, headers, "text/event-stream")
 
 
-async def _lines(news: AsyncIterator[Job], known: str | None) -> AsyncIterator[bytes]:
+async def _lines(news: AsyncGenerator[Job | None, None], known: str | None) -> AsyncIterator[bytes]:
     yield RETRY
-    coming = asyncio.ensure_future(anext(news, None))
-    try:
-        while True:
-            done, _ = await asyncio.wait([coming], timeout=QUIET_S)
-            if not done:
-                yield PING
-                continue
-            job = coming.result()
+    async with aclosing(news):
+        async for job in news:
             if job is None:
-                return
-            if tag_of(job) != known:
+                yield PING
+            elif tag_of(job) != known:
                 yield event(job)
-            coming = asyncio.ensure_future(anext(news, None))
-    finally:
-        coming.cancel()
-        await asyncio.wait([coming])
 
 
+@lru_cache(maxsize=64)
 def event(job: Job) -> bytes:
-    """A state of a job as an event."""
+    """A state of a job as an event, which is written once for all who listen."""
     return f"event: status\nid: {tag_of(job)}\ndata: {JobStatus.of(job).model_dump_json()}\n\n".encode()

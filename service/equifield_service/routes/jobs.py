@@ -25,7 +25,7 @@ from ..domain.rollouts import steps_of
 from ..parts import Parts
 from .asking import HEADERS, JobQuery, ListQuery, ask_of, described, header_parameters, queries, read_query
 from .digest import CONTENT_DIGEST, check_digest
-from .events import stream
+from .events import QUIET_S, stream
 from .predict import COMPLETED
 from .problems import JOB, LEDGER, QUERY, WORK, problem, responses
 from .ranges import part_of
@@ -123,7 +123,7 @@ def router(parts: Parts) -> APIRouter:
     async def status(request: Request, id: str) -> Response:
         """Where a job stands; with `If-None-Match` and `Prefer: wait=N`, as soon as that has changed."""
         check_queries(request, [])
-        job = await jobs.desk.find(id, _owner(request))
+        job = await jobs.ledger.get(id, _owner(request))
         if request.headers.get("if-none-match") == _etag(job):
             wait = _wait(request)
             if wait and TRANSITIONS[job.status]:
@@ -151,8 +151,8 @@ def router(parts: Parts) -> APIRouter:
     async def events(request: Request, id: str) -> Response:
         """Where a job stands, and again whenever that changes, until it has ended: events `status`."""
         check_queries(request, [])
-        job = await jobs.desk.find(id, _owner(request))
-        return stream(jobs.news.follow(job), known=request.headers.get("last-event-id"))
+        job = await jobs.news.find(id, _owner(request))
+        return stream(jobs.news.follow(job, QUIET_S), known=request.headers.get("last-event-id"))
 
     @routes.get(
         "/{id}/result",
@@ -168,7 +168,7 @@ def router(parts: Parts) -> APIRouter:
     async def result(request: Request, id: str) -> Response:
         """The predicted fields as NetCDF-3; of a rollout also while it is computed: the states that are there."""
         check_queries(request, [])
-        job = await jobs.desk.find(id, _owner(request))
+        job = await jobs.ledger.get(id, _owner(request))
         there = Available.of(job)
         if there is None:
             raise _nothing(job)
@@ -195,7 +195,7 @@ def router(parts: Parts) -> APIRouter:
     async def cancel(request: Request, id: str) -> Response:
         """Cancels a job. One that has ended stays as it is."""
         check_queries(request, [])
-        job = await jobs.desk.find(id, _owner(request))
+        job = await jobs.ledger.get(id, _owner(request))
         return _answer(await jobs.dismiss(job), 200, {})
 
     return routes

@@ -11,7 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection, create_engine, make_url
+
 from equifield_service.domain.jobs import Job, Ledger, Order, Piece, file_of, new_id
+from equifield_service.domain.jobs.database import lock
 
 PROGRAMS = ("initdb", "pg_ctl")
 UNPRIVILEGED = "postgres"  # the server refuses to run as root
@@ -48,10 +51,27 @@ def piece(job: str, kind: str = "input") -> Piece:
 
 async def claimed(ledger: Ledger, lease_s: float = LONG_S) -> Job:
     """The next job, which there must be."""
-    job = await ledger.claim("test", lease_s)
-    if job is None:
+    found = await ledger.claim("test", lease_s)
+    if not found:
         raise AssertionError("nothing is in the queue")
-    return job
+    return found[0]
+
+
+def connected(url: str) -> Connection:
+    """A connection of our own, without the ledger."""
+    kind = make_url(url).get_backend_name()
+    return create_engine(make_url(url).set(drivername={"postgresql": "postgresql+psycopg"}.get(kind, kind))).connect()
+
+
+@contextmanager
+def busy(url: str, owner: str) -> Iterator[None]:
+    """Nobody can hand in a job of this owner; on SQLite nobody can write at all."""
+    with connected(url) as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        lock(connection, owner)
+        yield
+    connection.engine.dispose()
 
 
 def obstacle() -> str | None:

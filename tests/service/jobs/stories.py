@@ -47,10 +47,11 @@ def claim(url: str, processes: str) -> None:
 
     async def drain(ledger: Ledger) -> None:
         me = str(os.getpid())
-        while (job := await ledger.claim(me, LONG_S)) is not None:
+        while found := await ledger.claim(me, LONG_S):
             wait()
-            await ledger.finish(job, piece(job.id, "result"))
-            say(me, job.id)
+            for job in found:
+                await ledger.finish(job, piece(job.id, "result"))
+                say(me, job.id)
 
     @functools.cache
     def wait() -> None:
@@ -67,8 +68,7 @@ def hold(url: str, lease_s: str) -> None:
     """One claims a job and is killed with it."""
 
     async def take(ledger: Ledger) -> None:
-        job = await ledger.claim("killed", float(lease_s))
-        if job is not None:
+        for job in await ledger.claim("killed", float(lease_s)):
             say(job.id)
             die()
 

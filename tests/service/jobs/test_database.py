@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy import Connection, event, text, update
 from sqlalchemy.schema import CreateIndex
 
 from equifield_service.domain.errors import LedgerUnavailable, SpoolFull
 from equifield_service.domain.jobs import Ledger
 from equifield_service.domain.jobs.tables import jobs, metadata
 from tests.service.jobs import running
-from tests.service.jobs.running import LONG_S, claimed, order, tell
+from tests.service.jobs.running import LONG_S, busy, claimed, connected, order, tell
 
 
-def connected(url: str) -> Connection:
-    """A connection of our own, without the ledger."""
-    kind = make_url(url).get_backend_name()
-    return create_engine(make_url(url).set(drivername={"postgresql": "postgresql+psycopg"}.get(kind, kind))).connect()
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A database in a file."""
+    return f"sqlite:///{tmp_path}/jobs.sqlite"
 
 
 def differences(connection: Connection) -> list[object]:
@@ -79,7 +79,7 @@ def test_queues_and_pages_are_read_from_an_index_however_long_they_are(tmp_path:
                 plan.close()
 
         await ledger.accept(order(owner="ann", idempotency_key="k"), quota=9)
-        event.listen(ledger._database._engine.sync_engine, "before_cursor_execute", note)
+        event.listen(ledger._database.engine, "before_cursor_execute", note)
         await ledger.accept(order(owner="ann", idempotency_key="k"), quota=9)
         await ledger.accept(order(owner="ann"), quota=9)
         job = await claimed(ledger)
@@ -113,25 +113,70 @@ def test_a_server_that_ends_is_an_error_and_when_it_is_back_so_is_every_job() ->
         asyncio.run(story(f"{server}/postgres"))
 
 
-def test_a_disk_without_room_for_the_ledger_is_said_and_loses_nothing(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/jobs.sqlite"
-
+def test_a_disk_without_room_for_the_ledger_is_said_and_loses_nothing(file: str) -> None:
     async def story(ledger: Ledger) -> None:
         job = await ledger.accept(order())
-        async with ledger._database.writing() as connection:
-            pages = await connection.scalar(text("PRAGMA page_count"))
+        pages = await ledger._database.read(lambda connection: connection.scalar(text("PRAGMA page_count")))
 
         def limit(connection: Connection) -> None:
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
 
-        event.listen(ledger._database._engine.sync_engine, "begin", limit)
+        event.listen(ledger._database.engine, "begin", limit)
         large = order(parameters={"form": "x" * 2**16})
         with pytest.raises(SpoolFull):
             await ledger.accept(large)
         assert [one.id for one in (await ledger.page()).jobs] == [job.id]
         await ledger.finish(await claimed(ledger), running.piece(job.id))
 
+    tell(file, story)
+
+
+def test_what_is_asked_for_at_once_goes_to_the_disk_at_once(file: str) -> None:
+    commits: list[Connection] = []
+
+    async def story(ledger: Ledger) -> None:
+        event.listen(ledger._database.engine, "commit", commits.append)
+        for _ in range(4):
+            await ledger.accept(order())
+        assert len(commits) == 4, "one after another, each its own"
+        commits.clear()
+        jobs = await asyncio.gather(*(ledger.accept(order()) for _ in range(20)))
+        assert len(commits) == 1
+        assert {job.id for job in (await ledger.page()).jobs} > {job.id for job in jobs}
+
+    tell(file, story)
+
+
+def test_a_change_that_fails_leaves_nothing_and_its_neighbours_alone(url: str) -> None:
+    def fail(connection: Connection) -> None:
+        connection.execute(update(jobs).values(message="half"))
+        raise ZeroDivisionError
+
+    async def story(ledger: Ledger) -> None:
+        first = await ledger.accept(order())
+        made = [ledger.accept(order()), ledger._database.write(fail), ledger.accept(order()), ledger.dismiss(first.id)]
+        given = await asyncio.gather(*made, return_exceptions=True)
+        assert [type(one).__name__ for one in given] == ["Job", "ZeroDivisionError", "Job", "Job"]
+        found = (await ledger.page()).jobs
+        assert len(found) == 3 and {job.message for job in found} == {""}
+        assert (await ledger.get(first.id)).status == "dismissed"
+
     tell(url, story)
+
+
+def test_who_gave_up_before_its_turn_has_changed_nothing(file: str) -> None:
+    async def story(ledger: Ledger) -> None:
+        with busy(file, ""):
+            first = asyncio.create_task(ledger.accept(order()))
+            await asyncio.sleep(0)  # it is the writer's turn, who waits for the file
+            second, third = (asyncio.create_task(ledger.accept(order())) for _ in range(2))
+            await asyncio.sleep(0)
+            second.cancel()
+        assert {job.id for job in (await asyncio.gather(first, third))} == {
+            job.id for job in (await ledger.page()).jobs
+        }
+
+    tell(file, story)
 
 
 def test_every_column_is_named_in_the_first_migration_once() -> None:

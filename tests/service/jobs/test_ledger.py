@@ -16,7 +16,7 @@ from equifield_service.domain.errors import (
     UnknownJob,
 )
 from equifield_service.domain.jobs import TRANSITIONS, Checkpoint, Failure, Job, LeaseLost, Ledger, Status, new_id
-from tests.service.jobs.running import LONG_S, OVER_S, claimed, order, piece, tell
+from tests.service.jobs.running import LONG_S, OVER_S, busy, claimed, order, piece, tell
 
 FAILURE = Failure("worker_failed", "It broke.")
 
@@ -49,7 +49,7 @@ def test_the_life_of_a_job_that_ends_well(url: str) -> None:
         assert (ended.status, ended.progress, ended.result) == (Status.SUCCESSFUL, 100, piece(job.id, "result"))
         assert job.created <= job.started <= (ended.finished or job.created) < (ended.expires or job.created)
         assert await ledger.finish(job, piece(job.id, "result")) == ended, "to finish twice is to finish once"
-        assert await ledger.claim("test", LONG_S) is None
+        assert await ledger.claim("test", LONG_S) == []
 
     tell(url, story)
 
@@ -92,7 +92,8 @@ def test_a_job_goes_from_state_to_state_as_the_table_says_and_not_otherwise(url:
 def test_the_highest_priority_is_claimed_first_and_then_the_oldest(url: str) -> None:
     async def story(ledger: Ledger) -> None:
         jobs = [await ledger.accept(order(priority=priority)) for priority in (0, 5, -1, 5, 0)]
-        claims = [await claimed(ledger) for _ in jobs]
+        claims = [await claimed(ledger), *await ledger.claim("test", LONG_S, most=3)]
+        claims += await ledger.claim("test", LONG_S, most=3)
         assert [job.id for job in claims] == [jobs[index].id for index in (1, 3, 0, 4, 2)]
 
     tell(url, story)
@@ -126,7 +127,7 @@ def test_a_lease_that_ran_out_is_still_good_while_nobody_else_wants_the_job(url:
         await ledger.accept(order())
         slow = await claimed(ledger, OVER_S)
         await ledger.renew(slow, LONG_S)
-        assert await ledger.claim("another", LONG_S) is None
+        assert await ledger.claim("another", LONG_S) == []
 
     tell(url, story)
 
@@ -142,7 +143,7 @@ def test_a_job_that_kills_whoever_works_on_it_fails_and_one_that_comes_further_d
         await ledger.release(job)
         job = await claimed(ledger, OVER_S)
         assert job.attempts == 8
-        assert await ledger.claim("test", LONG_S) is None
+        assert await ledger.claim("test", LONG_S) == []
         failed = await ledger.get(job.id)
         assert failed.status is Status.FAILED and failed.failure is not None
         assert failed.failure.code == "worker_failed" and "3 times" in failed.failure.detail
@@ -163,7 +164,7 @@ def test_a_dismissed_job_is_never_claimed_and_its_holder_hears_of_it(url: str) -
             await ledger.renew(job, LONG_S)
         assert lost.value.job.status is Status.DISMISSED
         assert await ledger.dismiss(job.id) == dismissed
-        assert await ledger.claim("test", LONG_S) is None
+        assert await ledger.claim("test", LONG_S) == []
 
     tell(url, story)
 
@@ -287,8 +288,7 @@ def test_what_is_not_there_is_said_to_be_unknown(url: str) -> None:
 def test_a_database_that_is_busy_for_too_long_is_an_error_and_no_wait_without_end(url: str) -> None:
     async def story(ledger: Ledger) -> None:
         impatient, asked = Ledger(url, keep_s=LONG_S, patience_s=1.0), order(owner="ann", idempotency_key="k")
-        async with ledger._database.writing() as connection:
-            await ledger._database.lock(connection, "ann")
+        with busy(url, "ann"):
             with pytest.raises(LedgerUnavailable):
                 await impatient.accept(asked)
             assert (await ledger.page()).jobs == [], "readers do not wait for writers"

@@ -37,10 +37,11 @@ def test_the_job_of_a_process_that_is_killed_is_taken_over_and_has_one_result(ur
     async def take_over(ledger: Ledger) -> None:
         held = await ledger.get(job.id)
         assert (held.status, held.attempts) == (Status.RUNNING, 1)
-        taken = None
+        found: list[Job] = []
         async with asyncio.timeout(PATIENCE_S):
-            while taken is None:
-                taken = await ledger.claim("another", LONG_S)
+            while not found:
+                found = await ledger.claim("another", LONG_S)
+        (taken,) = found
         assert (taken.id, taken.attempts) == (job.id, 2)
         with pytest.raises(LeaseLost):
             await ledger.finish(held, piece(job.id, "late"))

@@ -43,6 +43,18 @@ def test_a_job_gives_what_predict_gives_bit_for_bit(http: httpx.Client, query: d
     assert not same(result, predicted(http, files.dataset(2), **query))
 
 
+def test_the_file_of_a_job_that_begins_where_it_was_accepted_is_read_once(http: httpx.Client) -> None:
+    def read() -> int:
+        found = re.search(r'equifield_payload_seconds_count\{step="decode"\} (\d+)', http.get("/metrics").text)
+        return 0 if found is None else int(found[1])
+
+    before = read()
+    done(http, files.dataset(1), steps=2)
+    assert read() == before + 1
+    predicted(http, files.dataset(1))
+    assert read() == before + 2, "what is read is counted"
+
+
 def test_the_states_are_the_records_of_the_result_along_the_time_of_the_file(http: httpx.Client) -> None:
     data = files.dataset(1).assign_coords(time=("time", [6.0], {"units": "hours since 2020-01-01"}))
     status, result = done(http, data, steps=40, every=20)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from ...scheduling import Guest, Scheduler
 from ..asking import Ask
-from ..errors import IdempotencyConflict, QuotaExceeded, SpoolFailed, UnknownJob
+from ..errors import IdempotencyConflict, QuotaExceeded, SpoolFailed
 from ..predict import Form
 from ..registry import Registry
 from .assignment import Assignment
@@ -15,10 +15,11 @@ from .job import Job, Order, new_id
 from .ledger import Ledger
 from .opening import Opened, Opening
 from .spool import Spool, file_of
+from .tray import Tray
 
 
 class Desk:
-    """Accepts jobs, and finds them again.
+    """Accepts jobs.
 
     Args:
         arrived: Called when there is a new job.
@@ -32,12 +33,13 @@ class Desk:
         scheduler: Scheduler,
         ledger: Ledger,
         spool: Spool,
+        tray: Tray,
         *,
         arrived: Callable[[], None],
         quota: int,
     ):
         self._registry, self._opening, self._scheduler = registry, opening, scheduler
-        self._ledger, self._spool = ledger, spool
+        self._ledger, self._spool, self._tray = ledger, spool, tray
         self._arrived, self._quota = arrived, quota
 
     async def accept(
@@ -80,7 +82,9 @@ class Desk:
         except (IdempotencyConflict, QuotaExceeded):
             await self._forget(piece.name)
             raise
-        if job.id != id:
+        if job.id == id:
+            self._tray.put(job, opened)
+        else:
             await self._forget(piece.name)
         self._arrived()
         return job
@@ -94,15 +98,3 @@ class Desk:
     async def _forget(self, name: str) -> None:
         with suppress(SpoolFailed):  # what stays is swept away
             await asyncio.to_thread(self._spool.remove, [name])
-
-    async def find(self, id: str, owner: str | None) -> Job:
-        """A job of a key; without keys, any.
-
-        Raises:
-            UnknownJob: There is none with this id, or it is another key's.
-            JobExpired: There was one.
-        """
-        job = await self._ledger.get(id)
-        if owner is not None and job.order.owner != owner:
-            raise UnknownJob("There is no job with this id. GET /v1/jobs lists those there are.")
-        return job

@@ -1,6 +1,7 @@
 """What the states of a rollout look like, in numbers: to see from afar whether it runs away, or dies out."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -70,13 +71,20 @@ def spectrum_slope(values: npt.NDArray[np.float64]) -> float | None:
     The energy of all modes of one whole wave number k, in waves per grid, from 1 up to what the shortest axis resolves,
     is fitted by least squares of logarithms; None where fewer than two wave numbers have energy.
     """
-    axes = tuple(range(1, values.ndim - 1))
-    sides = [values.shape[axis] for axis in axes]
+    axes, sides = tuple(range(1, values.ndim - 1)), values.shape[1:-1]
     energy = np.sum(np.abs(np.fft.fftn(values, axes=axes)) ** 2, axis=(0, -1))
-    waves = np.meshgrid(*(np.fft.fftfreq(side, 1 / side) for side in sides), indexing="ij")
-    shells = np.rint(np.sqrt(sum(wave**2 for wave in waves))).astype(int)
-    spectrum = np.bincount(shells.ravel(), energy.ravel())[1 : min(sides) // 2 + 1]
+    spectrum = np.bincount(_shells(sides), energy.ravel())[1 : min(sides) // 2 + 1]
     there = np.flatnonzero(spectrum > 1e-14 * energy.sum())
     if len(there) < 2:
         return None
-    return float(np.polyfit(np.log(there + 1.0), np.log(spectrum[there]), 1)[0])
+    waves = np.log(there + 1.0)
+    waves -= waves.mean()
+    return float(waves @ np.log(spectrum[there]) / (waves @ waves))
+
+
+@lru_cache(maxsize=16)
+def _shells(sides: tuple[int, ...]) -> npt.NDArray[np.int64]:
+    """The whole wave number of every mode."""
+    waves = np.meshgrid(*(np.fft.fftfreq(side, 1 / side) for side in sides), indexing="ij")
+    lengths: npt.NDArray[np.float64] = np.sqrt(sum(wave**2 for wave in waves))
+    return np.rint(lengths).astype(np.int64).ravel()

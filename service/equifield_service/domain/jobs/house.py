@@ -17,6 +17,7 @@ from .news import News
 from .opening import Opening
 from .runner import Runner
 from .spool import Spool
+from .tray import Tray
 
 
 class Jobs:
@@ -43,10 +44,11 @@ class Jobs:
     ):
         opening = Opening(registry, pool, metrics)
         self.ledger, self.spool, self.news = ledger, spool, News(ledger)
+        tray = Tray()
         self._runner = Runner(
-            registry, opening, scheduler, ledger, spool, self.news, metrics, at_once=at_once, lease_s=lease_s
+            registry, opening, scheduler, ledger, spool, tray, self.news, metrics, at_once=at_once, lease_s=lease_s
         )
-        self.desk = Desk(registry, opening, scheduler, ledger, spool, arrived=self._runner.wake, quota=quota)
+        self.desk = Desk(registry, opening, scheduler, ledger, spool, tray, arrived=self._runner.wake, quota=quota)
         self._housekeeping = Housekeeping(ledger, spool, metrics)
         self._running = AsyncExitStack()
 

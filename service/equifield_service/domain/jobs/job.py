@@ -131,6 +131,9 @@ class Job:
     result: Piece | None
     failure: Failure | None
 
+    def __hash__(self) -> int:
+        return hash((self.order.id, self.attempts, self.step, self.status))
+
     @property
     def id(self) -> str:
         """Its name: opaque, and not to be guessed."""

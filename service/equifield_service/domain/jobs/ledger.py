@@ -3,12 +3,28 @@
 from collections.abc import Collection
 from typing import Any, Self
 
-from sqlalchemy import insert, null, select, update
+from sqlalchemy import Connection, Update, bindparam, null, select, update
 
 from . import listing, queue
-from .database import Database
+from .database import Database, lock
 from .job import Checkpoint, Failure, Job, LeaseLost, Order, Piece, Status, before
-from .tables import NOBODY, ended, job_of, jobs, now, row_of
+from .tables import ENDED, NOBODY, job_of, jobs, now
+
+HELD = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"), jobs.c.attempts == bindparam("attempt"), jobs.c.status == Status.RUNNING)
+    .values(updated=now())
+    .returning(jobs)
+)
+"""Changes a job that is still held by who claimed it."""
+RENEW = HELD.values(lease_until=now() + bindparam("lease_s"))
+END = HELD.values(ENDED)
+RELEASE = HELD.values(status=Status.ACCEPTED, **NOBODY)
+DISMISS = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"), jobs.c.status.in_(before(Status.DISMISSED)))
+    .values(status=Status.DISMISSED, **ENDED)
+)
 
 
 class Ledger:
@@ -58,20 +74,22 @@ class Ledger:
             IdempotencyConflict: The owner used the key for another request.
             QuotaExceeded: The owner has so many unfinished jobs already.
         """
-        async with self._database.writing() as connection:
-            await self._database.lock(connection, order.owner or "")
-            if order.idempotency_key is not None:
-                known = await queue.known(connection, order)
-                if known is not None:
-                    return known
+
+        def enter(connection: Connection) -> Job:
+            lock(connection, order.owner or "")
+            known = None if order.idempotency_key is None else queue.known(connection, order)
+            if known is not None:
+                return known
             if quota is not None:
-                await queue.check_quota(connection, order, quota)
-            return job_of((await connection.execute(insert(jobs).values(row_of(order)).returning(jobs))).one())
+                queue.check_quota(connection, order, quota)
+            return queue.enter(connection, order)
+
+        return await self._database.write(enter)
 
     async def claim(
-        self, holder: str, lease_s: float, serving: Collection[tuple[str, str]] | None = None
-    ) -> Job | None:
-        """The next job to work on, for `lease_s` seconds: highest priority first, then the oldest.
+        self, holder: str, lease_s: float, serving: Collection[tuple[str, str]] | None = None, *, most: int = 1
+    ) -> list[Job]:
+        """The next jobs to work on, for `lease_s` seconds: highest priority first, then the oldest.
 
         Jobs whose lease has run out go back to the queue first, to their old places, or fail (`max_fruitless`).
 
@@ -79,10 +97,14 @@ class Ledger:
             holder: Who asks, for people who look into the database.
             lease_s: So long the job is held, unless that is renewed.
             serving: The models, with their versions, for which jobs are wanted; None for any.
+            most: How many jobs are wanted.
         """
-        async with self._database.writing() as connection:
-            await queue.take_back(connection, self._max_fruitless, self._keep_s)
-            return await queue.claim(connection, holder, lease_s, serving)
+
+        def take(connection: Connection) -> list[Job]:
+            queue.take_back(connection, self._max_fruitless, self._keep_s)
+            return queue.claim(connection, holder, lease_s, serving, most)
+
+        return await self._database.write(take)
 
     async def renew(self, job: Job, lease_s: float) -> Job:
         """Holds a job for `lease_s` more seconds from now.
@@ -90,7 +112,7 @@ class Ledger:
         Raises:
             LeaseLost: It was dismissed or taken over.
         """
-        return await self._change(job, lease_until=now() + lease_s)
+        return await self._change(RENEW, job, lease_s=lease_s)
 
     async def progress(
         self,
@@ -108,12 +130,12 @@ class Ledger:
         Raises:
             LeaseLost: It was dismissed or taken over.
         """
-        values = {"step": step, "progress": progress, "message": message, "lease_until": now() + lease_s}
+        values: dict[str, Any] = {"step": step, "progress": progress, "message": message, "lease_s": lease_s}
         if checkpoint is not None:
             values |= {"checkpoint": vars(checkpoint), "fruitless": 0}
         if diagnostics is not None:
             values["diagnostics"] = diagnostics
-        return await self._change(job, **values)
+        return await self._change(RENEW, job, **values)
 
     async def finish(
         self, job: Job, result: Piece, *, step: int | None = None, diagnostics: dict[str, Any] | None = None
@@ -125,7 +147,7 @@ class Ledger:
         """
         values = {"progress": 100, "result": vars(result), **_last(step, diagnostics)}
         try:
-            return await self._change(job, **ended(Status.SUCCESSFUL, self._keep_s), **values)
+            return await self._change(END, job, status=Status.SUCCESSFUL, keep_s=self._keep_s, **values)
         except LeaseLost as lost:
             if lost.job.attempts == job.attempts and lost.job.result == result:
                 return lost.job
@@ -145,10 +167,10 @@ class Ledger:
         Raises:
             LeaseLost: It was dismissed or taken over.
         """
-        values = {"failure": vars(failure), "message": failure.detail, "result": vars(result) if result else null()}
+        values = {"failure": vars(failure), "message": failure.detail, "result": vars(result) if result else None}
         values |= _last(step, diagnostics)
         try:
-            return await self._change(job, **ended(Status.FAILED, self._keep_s), **values)
+            return await self._change(END, job, status=Status.FAILED, keep_s=self._keep_s, **values)
         except LeaseLost as lost:
             if lost.job.attempts == job.attempts and lost.job.failure == failure:
                 return lost.job
@@ -160,7 +182,7 @@ class Ledger:
         Raises:
             LeaseLost: It was dismissed or taken over.
         """
-        return await self._change(job, status=Status.ACCEPTED, **NOBODY)
+        return await self._change(RELEASE, job)
 
     async def dismiss(self, id: str) -> Job:
         """Cancels a job. Its holder, if there is one, is refused from now on. One that has ended stays as it is.
@@ -169,21 +191,21 @@ class Ledger:
             UnknownJob: There is none with this id.
             JobExpired: There was one.
         """
-        may_end = jobs.c.status.in_(before(Status.DISMISSED))
-        async with self._database.writing() as connection:
-            statement = update(jobs).where(jobs.c.id == id, may_end).values(ended(Status.DISMISSED, self._keep_s))
-            await connection.execute(statement)
-            return await listing.find(connection, id)
 
-    async def get(self, id: str) -> Job:
-        """A job.
+        def cancel(connection: Connection) -> Job:
+            connection.execute(DISMISS, {"job": id, "keep_s": self._keep_s})
+            return listing.find(connection, id)
+
+        return await self._database.write(cancel)
+
+    async def get(self, id: str, owner: str | None = None) -> Job:
+        """A job; with an owner, one of theirs.
 
         Raises:
-            UnknownJob: There is none with this id.
+            UnknownJob: There is none with this id, or it is another's.
             JobExpired: There was one.
         """
-        async with self._database.reading() as connection:
-            return await listing.find(connection, id)
+        return await self._database.read(lambda connection: listing.find(connection, id, owner))
 
     async def page(
         self,
@@ -201,41 +223,39 @@ class Ledger:
         Raises:
             InvalidQuery: The cursor is from no page of this ledger.
         """
-        async with self._database.reading() as connection:
-            return await listing.page(connection, limit, cursor, {"status": status, "model": model, "owner": owner})
+        filters = {"status": status, "model": model, "owner": owner}
+        return await self._database.read(lambda connection: listing.page(connection, limit, cursor, filters))
 
     async def counts(self) -> dict[Status, int]:
         """How many jobs are in each state, expired ones not counted."""
-        async with self._database.reading() as connection:
-            return await listing.counts(connection)
+        return await self._database.read(listing.counts)
 
     async def expired(self, limit: int = 100) -> list[Job]:
         """Jobs past their time whose files may still be there: remove all that `Spool.of` finds, then `bury` them."""
-        async with self._database.reading() as connection:
-            statement = select(jobs).where(jobs.c.sweep_at <= now()).order_by(jobs.c.sweep_at).limit(limit)
-            return [job_of(row) for row in await connection.execute(statement)]
+        late = select(jobs).where(jobs.c.sweep_at <= now()).order_by(jobs.c.sweep_at).limit(limit)
+        return await self._database.read(lambda connection: [job_of(row) for row in connection.execute(late)])
 
     async def bury(self, ids: Collection[str]) -> None:
         """Notes that the files of expired jobs are gone. What stays of a job says that it was there."""
         gone = {"checkpoint": null(), "diagnostics": null(), "result": null(), "sweep_at": null(), "parameters": {}}
-        async with self._database.writing() as connection:
-            await connection.execute(update(jobs).where(jobs.c.id.in_(ids), jobs.c.expires <= now()).values(gone))
+        statement = update(jobs).where(jobs.c.id.in_(ids), jobs.c.expires <= now()).values(gone)
+        await self._database.write(lambda connection: connection.execute(statement).close())
 
     async def unknown(self, ids: Collection[str]) -> set[str]:
         """Those of `ids` that belong to no job: what is in the spool for them was never accepted."""
-        async with self._database.reading() as connection:
-            return set(ids) - set(await connection.scalars(select(jobs.c.id).where(jobs.c.id.in_(ids))))
+        known = select(jobs.c.id).where(jobs.c.id.in_(ids))
+        return await self._database.read(lambda connection: set(ids) - set(connection.scalars(known)))
 
-    async def _change(self, job: Job, **values: Any) -> Job:
+    async def _change(self, statement: Update, job: Job, **values: Any) -> Job:
         """Changes a job that is still held by who claimed it as `job`."""
-        held = (jobs.c.id == job.id, jobs.c.attempts == job.attempts, jobs.c.status == Status.RUNNING)
-        async with self._database.writing() as connection:
-            statement = update(jobs).where(*held).values({"updated": now(), **values}).returning(jobs)
-            row = (await connection.execute(statement)).one_or_none()
+
+        def change(connection: Connection) -> Job:
+            row = connection.execute(statement, {"job": job.id, "attempt": job.attempts, **values}).one_or_none()
             if row is None:
-                now_it_is = await connection.execute(select(jobs).where(jobs.c.id == job.id))
-                raise LeaseLost(job_of(now_it_is.one()))
+                raise LeaseLost(job_of(connection.execute(select(jobs).where(jobs.c.id == job.id)).one()))
             return job_of(row)
+
+        return await self._database.write(change)
 
 
 def _last(step: int | None, diagnostics: dict[str, Any] | None) -> dict[str, Any]:

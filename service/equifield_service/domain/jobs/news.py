@@ -25,6 +25,13 @@ class _Topic:
         self.changed = asyncio.Event()
         self.looking: asyncio.Task[None] | None = None
 
+    async def changes(self, seconds: float) -> bool:
+        """Waits for news; False if there are none for so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self.changed.wait()
+        return False
+
     def tell(self, job: Job) -> None:
         """Takes news, but for those that are older than what is known."""
         if tag_of(job) != tag_of(self.job) and (job.attempts, job.step) >= (self.job.attempts, self.job.step):
@@ -51,24 +58,38 @@ class News:
         if topic is not None:
             topic.tell(job)
 
-    async def follow(self, job: Job) -> AsyncGenerator[Job, None]:
-        """A job as it is, and then whenever it has changed, until it has ended or nobody may wait any longer."""
+    async def find(self, id: str, owner: str | None) -> Job:
+        """A job, as all hear it who follow it already, or else as the ledger has it.
+
+        Raises:
+            UnknownJob: There is none with this id, or it is another's.
+            JobExpired: There was one.
+        """
+        topic = self._topics.get(id)
+        if topic is not None and owner in (None, topic.job.order.owner):
+            return topic.job
+        return await self._ledger.get(id, owner)
+
+    async def follow(self, job: Job, quiet_s: float) -> AsyncGenerator[Job | None, None]:
+        """A job as it is, and then whenever it has changed, until it has ended or nobody may wait any longer.
+
+        None after so many seconds without news. All who follow a job are given the same object.
+        """
         topic = self._topics.setdefault(job.id, _Topic(job))
         topic.listeners += 1
         topic.tell(job)
         if topic.looking is None:
             topic.looking = asyncio.create_task(self._look(topic))
         try:
-            told = ""
+            told: Job | None = None
             while not self._over.is_set():
-                changed = topic.changed
-                if tag_of(topic.job) != told:
-                    told = tag_of(topic.job)
-                    yield topic.job
-                    if not TRANSITIONS[topic.job.status]:
+                if topic.job is not told:
+                    told = topic.job
+                    yield told
+                    if not TRANSITIONS[told.status]:
                         return
-                else:
-                    await changed.wait()
+                elif not await topic.changes(quiet_s):
+                    yield None
         finally:
             topic.listeners -= 1
             if not topic.listeners:
@@ -83,9 +104,10 @@ class News:
 
     async def after(self, job: Job, seconds: float) -> Job:
         """A job as soon as it is no longer as it was, or as it is after so many seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds), aclosing(self.follow(job)) as news:
-                async for newer in news:
-                    if tag_of(newer) != tag_of(job):
-                        return newer
+        async with aclosing(self.follow(job, seconds)) as news:
+            async for newer in news:
+                if newer is None:
+                    break
+                if tag_of(newer) != tag_of(job):
+                    return newer
         return job

@@ -1,5 +1,6 @@
 """A job's file, read for its model: what the computing begins with, and the first bytes of its result."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -9,13 +10,16 @@ from equifield.package.manifest import Manifest
 
 from ...metrics import Metrics
 from ...payload import Frame, PayloadPool, Progress, WriteOptions
-from ...scheduling import Array, BatchKey
-from ..asking import Ask, decode, sample_bytes
-from ..grids import boundary_of
+from ...scheduling import Array, BatchKey, Scheduler
+from ..asking import Ask, sample_bytes
 from ..predict import attributes
-from ..registry import Registry
-from ..rollouts import check_autoregressive
+from ..preparing import prepare
+from ..registry import Entry, Registry
+from ..rollouts import Steps
 from .assignment import Assignment
+
+PATIENCE_S = 600.0
+"""For so long one part of a job may take, a compilation before it included."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Opened:
         array: Its fields, `(batch, *grid, features)`.
         key: What is computed on it; of a rollout, without its steps.
         sample_bytes: Of one state of one sample.
+        created: When the job was accepted, which the history of the result tells.
     """
 
     manifest: Manifest
@@ -34,7 +39,29 @@ class Opened:
     key: BatchKey
     sample_bytes: int
     assignment: Assignment
-    attributes: dict[str, str]
+    entry: Entry
+    created: datetime
+
+    @property
+    def nbytes(self) -> int:
+        """Of what was read."""
+        return self.array.nbytes + self.frame.shell.nbytes
+
+    async def computed(self, scheduler: Scheduler, states: Array, steps: Steps | None = None) -> Array:
+        """What the model makes of states, by so many steps of a rollout, when those who wait have had their turn.
+
+        Raises:
+            DomainError: there is no answer.
+        """
+        frames = 1 if steps is None else steps.frames
+        return await scheduler.submit(
+            self.key if steps is None else replace(self.key, steps=steps.steps, every=steps.every),
+            states,
+            sample_bytes=self.sample_bytes * frames,
+            deadline=asyncio.get_running_loop().time() + PATIENCE_S,
+            priority="batch",
+            alone=True,
+        )
 
 
 class Opening:
@@ -50,31 +77,24 @@ class Opening:
             ask: Its deadline bounds the reading.
             body: The file.
             assignment: How to read it, and what for.
-            created: When the job was accepted, which the history of the result tells.
+            created: When the job was accepted.
 
         Raises:
             DomainError: the file, or what is asked of the model, is refused.
         """
         manifest, entry = self._registry.serving(ask.model, ask.version)
-        boundary_of(manifest.grid, assignment.boundary)
-        options = assignment.options
-        if assignment.steps is not None:
-            check_autoregressive(manifest)
-            options = replace(options, rollout=True)
-        asked = replace(ask, media=assignment.media, options=options)
-        decoded = await decode(self._pool, self._metrics, body, manifest, asked)
-        grid = decoded.array.shape[1:-1]
-        key = BatchKey(
-            manifest.name,
-            manifest.version,
-            grid,
-            boundary_of(manifest.grid, assignment.boundary, decoded.frame.periodic),
-            assignment.precision,
-            assignment.symmetrize,
+        found = await prepare(
+            self._pool,
+            self._metrics,
+            body,
+            manifest,
+            replace(ask, media=assignment.media, options=assignment.options, boundary=assignment.boundary),
+            precision=assignment.precision,
+            symmetrize=assignment.symmetrize,
+            steps=assignment.steps,
         )
-        said = attributes(manifest, entry, created)
-        size = sample_bytes(manifest, grid)
-        return Opened(manifest, decoded.frame, decoded.array, key, size, assignment, said)
+        size = sample_bytes(manifest, found.key.grid)
+        return Opened(manifest, found.frame, found.array, found.key, size, assignment, entry, created)
 
     async def write(self, opened: Opened, states: Array, timeout: float, part: tuple[int, int] | None) -> memoryview:
         """A prediction as a file; of a rollout, the states after one step up to another, behind the head of the file.
@@ -91,7 +111,7 @@ class Opening:
                 opened.frame,
                 states,
                 options=WriteOptions("netcdf3", opened.assignment.dtype),
-                attributes=opened.attributes,
+                attributes=attributes(opened.manifest, opened.entry, opened.created),
                 timeout=timeout,
                 progress=progress,
             )

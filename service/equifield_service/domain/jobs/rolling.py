@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from .growing import RECORDS, Elsewhere, Growing, InFolder, with_records
 from .job import Checkpoint, Failure, Job, Piece
 from .ledger import Ledger
 from .news import News
-from .opening import Opened, Opening
+from .opening import PATIENCE_S, Opened, Opening
 from .spool import CHUNK, Spool, file_of
 
 PART_SECONDS = 2.0
@@ -22,8 +21,6 @@ PART_BYTES = 32 * 2**20
 PARTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """States of one part: few different numbers."""
 FIRST_STEPS = 10
-PATIENCE_S = 600.0
-"""For so long one part may take, a compilation before it included."""
 
 
 class Rolling:
@@ -67,8 +64,6 @@ class Rolling:
         Raises:
             DomainError: the spool or the payload process fails.
         """
-        head = await self._opening.head(self._opened, PATIENCE_S)
-        self._head = b"".join(with_records([head], self._steps.frames))
         made = self._job.checkpoint
         if made is not None:
             state = await asyncio.to_thread(self._continue, made)
@@ -92,7 +87,8 @@ class Rolling:
         """
         frames = min(self._frames, self._steps.frames - self.step // self._steps.every)
         began = time.monotonic()
-        states = await self._compute(frames)
+        part = Steps(frames * self._steps.every, self._steps.every)
+        states = await self._opened.computed(self._scheduler, self._state, part)
         seconds = time.monotonic() - began
         finite = np.isfinite(states.reshape(*states.shape[:2], -1)).all(axis=(0, 2))
         whole = frames if finite.all() else int(np.argmin(finite))
@@ -101,35 +97,38 @@ class Rolling:
         self._diverged = whole < frames
         self._frames = self._next(seconds / frames)
 
-    async def _compute(self, frames: int) -> Array:
-        key = replace(self._opened.key, steps=frames * self._steps.every, every=self._steps.every)
-        return await self._scheduler.submit(
-            key,
-            self._state,
-            sample_bytes=self._opened.sample_bytes * frames,
-            deadline=asyncio.get_running_loop().time() + PATIENCE_S,
-            priority="batch",
-            alone=True,
-        )
-
     async def _keep(self, states: Array, step: int, *, is_last: bool) -> None:
         """Adds a part to the result; unless it is the last one, as a checkpoint that the ledger knows."""
-        file = await self._opening.write(self._opened, states, PATIENCE_S, (self.step, step))
-        if file[RECORDS.stop : len(self._head)] != self._head[RECORDS.stop :]:
-            raise ValueError(f"The states of job {self._job.id} after step {self.step} do not fit behind its head.")
         size = self._result.size
+        data = await (self._following if size else self._first)(states, step)
         try:
-            diagnostics = await asyncio.to_thread(
-                self._diagnostics.followed_by, self._opened.manifest, self._steps, self.step, states
-            )
-            records = file[len(self._head) :]
-            await asyncio.to_thread(self._result.append, records if size else self._head + bytes(records))
+            diagnostics = await asyncio.to_thread(self._add, data, states)
             if not is_last and step < self._steps.steps:
                 await self._tell(states[:, -1], step, diagnostics)
         except BaseException:
             self._result.size = size
             raise
         self._state, self.step, self._diagnostics = np.array(states[:, -1]), step, diagnostics
+
+    def _add(self, data: bytes | memoryview, states: Array) -> Diagnostics:
+        """Appends a part to the result, and measures it."""
+        self._result.append(data)
+        return self._diagnostics.followed_by(self._opened.manifest, self._steps, self.step, states)
+
+    async def _first(self, states: Array, step: int) -> bytes:
+        """The first part with the head of the file, which says at once how many records there will be."""
+        file = await self._opening.write(self._opened, states, PATIENCE_S, (0, step))
+        begin = with_records([bytes(file[: RECORDS.stop])], self._steps.frames)
+        return b"".join((*begin, file[RECORDS.stop :]))
+
+    async def _following(self, states: Array, step: int) -> memoryview:
+        """A part that is appended: the head before it is the one that is there."""
+        if not self._head:
+            self._head = await self._opening.head(self._opened, PATIENCE_S)
+        file = await self._opening.write(self._opened, states, PATIENCE_S, (self.step, step))
+        if file[RECORDS.stop : len(self._head)] != self._head[RECORDS.stop :]:
+            raise ValueError(f"The states of job {self._job.id} after step {self.step} do not fit behind its head.")
+        return file[len(self._head) :]
 
     async def _tell(self, state: Array, step: int, diagnostics: Diagnostics) -> None:
         """Notes how far the job is, and from where another attempt would go on."""

@@ -28,9 +28,10 @@ from .assignment import Assignment
 from .job import Failure, Job, LeaseLost, new_id
 from .ledger import Ledger
 from .news import News
-from .opening import Opened, Opening
-from .rolling import PATIENCE_S, Rolling
+from .opening import PATIENCE_S, Opened, Opening
+from .rolling import Rolling
 from .spool import Spool, file_of
+from .tray import Tray
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Runner:
         scheduler: Scheduler,
         ledger: Ledger,
         spool: Spool,
+        tray: Tray,
         news: News,
         metrics: Metrics,
         *,
@@ -74,27 +76,28 @@ class Runner:
         lease_s: float,
     ):
         self._registry, self._opening, self._scheduler = registry, opening, scheduler
-        self._ledger, self._spool, self._news, self._metrics = ledger, spool, news, metrics
+        self._ledger, self._spool, self._tray, self._news, self._metrics = ledger, spool, tray, news, metrics
         self._at_once, self._lease_s = at_once, lease_s
         self._holder = f"{socket.gethostname()}-{os.getpid()}-{new_id()[:8]}"
-        self._arrived = asyncio.Event()
-        self._working: list[asyncio.Task[None]] = []
+        self._woken = asyncio.Event()
+        self._taking: asyncio.Task[None] | None = None
+        self._holding: set[asyncio.Task[None]] = set()
         self._at: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Begins."""
-        self._working = [asyncio.create_task(self._work(), name="runner of jobs") for _ in range(self._at_once)]
+        self._taking = asyncio.create_task(self._take(), name="runner of jobs")
 
     async def stop(self) -> None:
         """Gives back what it is at, and ends."""
-        for task in self._working:
-            task.cancel()
-        if self._working:
-            await asyncio.wait(self._working)
+        if self._taking is not None:
+            await _stop(self._taking)
+        if self._holding:
+            await _stop(*self._holding)
 
     def wake(self) -> None:
-        """There is a new job."""
-        self._arrived.set()
+        """There is a new job, or a place for one."""
+        self._woken.set()
 
     def drop(self, id: str) -> None:
         """A job was dismissed."""
@@ -102,20 +105,36 @@ class Runner:
         if task is not None:
             task.cancel()
 
-    async def _work(self) -> None:
+    async def _take(self) -> None:
+        """Takes as many jobs as there are, and places for them."""
         while True:
-            job = None
-            try:
-                self._arrived.clear()
-                job = await self._ledger.claim(self._holder, self._lease_s, self._served())
-            except DomainError as error:
-                logger.warning("no job can be claimed: %s", error)
-            if job is None:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._arrived.wait(), LOOK_S)
-                continue
-            self._arrived.set()  # there may be more, for the others
-            await self._hold(job)
+            self._woken.clear()
+            free = self._at_once - len(self._holding)
+            for job in await self._claimed(free) if free else []:
+                holding = asyncio.create_task(self._hold(job), name=f"holder of job {job.id}")
+                self._holding.add(holding)
+                holding.add_done_callback(self._leave)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._woken.wait()
+
+    def _leave(self, holding: asyncio.Task[None]) -> None:
+        self._holding.discard(holding)
+        self.wake()
+
+    async def _claimed(self, most: int) -> list[Job]:
+        """The next jobs; those that come when this gateway is told to stop go back."""
+        claiming = asyncio.ensure_future(self._ledger.claim(self._holder, self._lease_s, self._served(), most=most))
+        try:
+            return await asyncio.shield(claiming)
+        except Exception as error:  # whatever it is, it must not be the last claim
+            logger.warning("no job can be claimed: %r", error)
+            return []
+        except asyncio.CancelledError:
+            with suppress(DomainError):
+                for job in await claiming:
+                    await self._give_back(job)
+            raise
 
     def _served(self) -> list[tuple[str, str]]:
         ready = [entry.package for entry in self._registry.entries() if entry.state == "ready"]
@@ -194,6 +213,10 @@ class Runner:
             return await self._patiently(rolling.end)
 
     async def _open(self, job: Job, assignment: Assignment) -> Opened:
+        self._registry.serving(job.order.model, job.order.version)
+        there = self._tray.take(job.id)
+        if there is not None:
+            return there
         body = await asyncio.to_thread(self._spool.load, job.order.input)
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         ask = Ask(job.order.model, job.order.version, deadline)
@@ -201,15 +224,7 @@ class Runner:
 
     async def _predict(self, job: Job, opened: Opened) -> Job:
         """One prediction, whose result is written whole."""
-        deadline = asyncio.get_running_loop().time() + PATIENCE_S
-        states = await self._scheduler.submit(
-            opened.key,
-            opened.array,
-            sample_bytes=opened.sample_bytes,
-            deadline=deadline,
-            priority="batch",
-            alone=True,
-        )
+        states = await opened.computed(self._scheduler, opened.array)
         file = await self._opening.write(opened, states, PATIENCE_S, None)
         name = file_of(job.id, "result", job.attempts)
         piece = await asyncio.to_thread(self._spool.put, name, [file])

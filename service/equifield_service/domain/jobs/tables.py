@@ -3,13 +3,13 @@
 Times are seconds since 1970 as the database tells them (`now`), so that gateways whose clocks differ agree.
 """
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    BindParameter,
     Column,
     Double,
     Index,
@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     null,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -63,8 +64,6 @@ jobs = Table(
 )
 
 
-NOBODY = {"holder": null(), "lease_until": null()}
-
 Index("jobs_owner_key", jobs.c.owner, jobs.c.idempotency_key, unique=True)
 Index("jobs_unfinished", jobs.c.owner, jobs.c.finished)
 Index("jobs_queue", jobs.c.status, jobs.c.priority.desc(), jobs.c.number)
@@ -91,6 +90,10 @@ def _now_of_postgresql(element: now, compiler: Any, **options: Any) -> str:
     return "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)"
 
 
+NOBODY = {"holder": null(), "lease_until": null()}
+KEEP: BindParameter[float] = bindparam("keep_s", type_=Double())
+ENDED = {"finished": now(), "updated": now(), "expires": now() + KEEP, "sweep_at": now() + KEEP, **NOBODY}
+"""What is true of every job that ends, and is then kept for `keep_s` seconds."""
 IS_EXPIRED = (jobs.c.expires <= now()).label("is_expired")
 """Whether the time of a job is over, as a column; NULL for one that has not ended."""
 
@@ -98,14 +101,8 @@ T = TypeVar("T")
 
 
 def row_of(order: Order) -> dict[str, Any]:
-    """An order as the columns of a new row."""
-    return {**asdict(order), "owner": order.owner or "", "status": Status.ACCEPTED, "created": now(), "updated": now()}
-
-
-def ended(status: Status, keep_s: float) -> dict[str, Any]:
-    """What is true of every job that ends, and is then kept for `keep_s` seconds."""
-    times = {"finished": now(), "updated": now(), "expires": now() + keep_s, "sweep_at": now() + keep_s}
-    return {"status": status, **times, **NOBODY}
+    """An order as the columns of a new row, but for the times."""
+    return {**vars(order), "input": vars(order.input), "owner": order.owner or "", "status": Status.ACCEPTED}
 
 
 def job_of(row: Row[Any]) -> Job:
