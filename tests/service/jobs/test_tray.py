@@ -36,18 +36,18 @@ def jobs(folder: Path, count: int) -> list[Job]:
 
 def test_a_file_is_given_once_with_the_time_of_its_job(tmp_path: Path) -> None:
     tray, (job,) = Tray(), jobs(tmp_path, 1)
-    tray.put(job, opened(100))
-    found = tray.take(job.id)
+    tray.put(job.id, opened(100))
+    found = tray.take(job)
     assert found is not None and found.created == job.created and found.array.nbytes == 100
-    assert tray.take(job.id) is None
+    assert tray.take(job) is None
 
 
 def test_the_newest_files_are_kept_as_far_as_there_is_room(tmp_path: Path) -> None:
     tray, (first, second, third, huge) = Tray(), jobs(tmp_path, 4)
     for job in (first, second):
-        tray.put(job, opened(ROOM // 2))
-    tray.put(third, opened(4))
-    assert tray.take(first.id) is None
-    assert tray.take(second.id) is not None and tray.take(third.id) is not None
-    tray.put(huge, opened(ROOM + 4))
-    assert tray.take(huge.id) is None
+        tray.put(job.id, opened(ROOM // 2))
+    tray.put(third.id, opened(4))
+    assert tray.take(first) is None
+    assert tray.take(second) is not None and tray.take(third) is not None
+    tray.put(huge.id, opened(ROOM + 4))
+    assert tray.take(huge) is None

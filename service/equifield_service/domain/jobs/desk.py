@@ -77,15 +77,14 @@ class Desk:
             priority=priority,
             parameters=assignment.to_json(),
         )
+        self._tray.put(id, opened)
         try:
             job = await self._ledger.accept(order, quota=self._quota)
         except (IdempotencyConflict, QuotaExceeded):
-            await self._forget(piece.name)
+            await self._forget(order)
             raise
-        if job.id == id:
-            self._tray.put(job, opened)
-        else:
-            await self._forget(piece.name)
+        if job.id != id:
+            await self._forget(order)
         self._arrived()
         return job
 
@@ -95,6 +94,7 @@ class Desk:
         if opened.assignment.steps is not None:
             await self._opening.head(opened, ask.remaining())
 
-    async def _forget(self, name: str) -> None:
+    async def _forget(self, order: Order) -> None:
+        self._tray.drop(order.id)
         with suppress(SpoolFailed):  # what stays is swept away
-            await asyncio.to_thread(self._spool.remove, [name])
+            await asyncio.to_thread(self._spool.remove, [order.input.name])

@@ -214,7 +214,7 @@ class Runner:
 
     async def _open(self, job: Job, assignment: Assignment) -> Opened:
         self._registry.serving(job.order.model, job.order.version)
-        there = self._tray.take(job.id)
+        there = self._tray.take(job)
         if there is not None:
             return there
         body = await asyncio.to_thread(self._spool.load, job.order.input)
