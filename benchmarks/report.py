@@ -29,6 +29,15 @@ medians over rounds. `share of ceiling` is against the function alone on full ba
 server; `CPU` is the processor time of all processes of a server per request, the function's included, which other
 programs on the machine change least; `MB` is their memory together.
 """
+JOBS = """## Jobs
+
+Made by `{command}` in {minutes:.1f} minutes on: {where}. Jobs of the shipped model on 64 x 64 points, in turn with what
+they are compared with; medians over rounds, `spread` is from the first to the third quartile. Alone, a job takes from
+handing it in until its last event. In a stream, connections hand in one file over and over, each as soon as it has its
+answer, and the time until the last job has ended is divided among all. What a job takes beyond a prediction of the same
+file is what it costs to be kept: two files and three commits on the disk, and being read before it is accepted.
+Processor time is that of all processes of the service, the model's included.
+"""
 TEXTS = {
     "networks": """\
 ginjax's networks with the same weights here, folded and compiled as they are served; `twin` is the same
@@ -57,6 +66,10 @@ def shown(value: Any) -> str:
     """A figure with as many digits as it is worth."""
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " to ".join(map(shown, value))
     if not isinstance(value, float):
         return str(value)
     return f"{value:.1e}" if value < 1e-3 else f"{value:.3g}"
@@ -94,11 +107,12 @@ def page(results: dict[str, Any]) -> str:
 def write_page() -> None:
     """Writes the page from whatever results there are."""
     parts = [page(json.loads((RESULTS / "engine.json").read_text()))]
-    if (file := RESULTS / "service.json").exists():
-        results = json.loads(file.read_text())
-        where = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
-        head = SERVICE.format(where=where, command=results["command"], minutes=results["minutes"])
-        parts += [head, table(results["rows"])]
+    for name, text in {"service": SERVICE, "jobs": JOBS}.items():
+        if (file := RESULTS / f"{name}.json").exists():
+            results = json.loads(file.read_text())
+            where = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+            head = text.format(where=where, command=results["command"], minutes=results["minutes"])
+            parts += [head, table(results["rows"])]
     PAGE.write_text("\n".join(parts))
 
 

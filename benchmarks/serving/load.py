@@ -74,6 +74,29 @@ def _length(received: bytearray) -> int:
     return end + 4 + int(head[start + 17 :].split(b"\r\n", 1)[0])
 
 
+def send(port: int, connections: int, count: int, request: bytes) -> float:
+    """Seconds until so many requests have their answers, each of which must be good."""
+    began = time.perf_counter()
+    with selectors.DefaultSelector() as selector:
+        for _ in range(connections):
+            connection = Connection(port, request)
+            selector.register(connection.socket, selectors.EVENT_READ, connection)
+        left = count - connections
+        while selector.get_map():
+            for key, _ in selector.select(PATIENCE):
+                connection = key.data
+                status = connection.receive()
+                if status not in (0, 200, 202):
+                    raise RuntimeError(f"the answer is {status}")
+                if status and left:
+                    left -= 1
+                    connection.send()
+                elif status:
+                    selector.unregister(connection.socket)
+                    connection.socket.close()
+    return time.perf_counter() - began
+
+
 def load(port: int, connections: int, seconds: float, request: bytes) -> dict[str, object]:
     """The latencies in seconds and the statuses of what was answered after the first quarter of the time."""
     answers, latencies, statuses = 0, [], Counter[int]()

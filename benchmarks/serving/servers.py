@@ -193,11 +193,11 @@ def memory(mark: str) -> float:
 
 
 def processor_seconds(mark: str) -> float:
-    """What all processes of a server that still run have taken of the processor."""
+    """What all processes of a server have taken of the processor, with those that they have ended."""
     ticks = 0
     for process in _processes(mark):
         with suppress(OSError):
-            ticks += sum(map(int, process.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]))
+            ticks += sum(map(int, process.joinpath("stat").read_text().rpartition(")")[2].split()[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
