@@ -23,7 +23,8 @@ class Windows:
     - past, future: the number of states in and out.
     - interval: the distance in time steps between the states of a window.
     - skip: how many states at the beginning of each trajectory to leave out, such as a spin-up.
-    - delta: whether the future holds each state's difference from the one before it in the window.
+    - delta: whether the future holds each state's difference from the one before it in the window; a difference is
+        normalised by a scale alone.
 
     **Raises:** `ValueError` for trajectories that hold no window.
     """

@@ -91,7 +91,7 @@ def _step(points: int, step: float, viscosity: float) -> Callable[[Complex[Array
     """One step of exponax's solver, in Fourier space.
 
     u . grad u is summed over the directions one after another. exponax's own `Burgers` multiplies and sums over all at
-    once, which XLA for CPUs gets wrong in jaxlib 0.10.2 from 24 points per side on, unless it is run with
+    once, which XLA for CPUs gets wrong in jaxlib 0.10.2 from 24 points per side on (jax-ml/jax#39103), unless run with
     `--xla_cpu_experimental_ynn_fusion_type=`.
     """
     derivative = exponax.spectral.build_derivative_operator(3, SIDE, points)

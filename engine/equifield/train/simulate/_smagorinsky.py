@@ -2,7 +2,7 @@
 
 import math
 
-import jax
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -43,13 +43,17 @@ def fit_smagorinsky(samples: Samples, *, spacing: float) -> float:
     that gets more energy from small eddies than it gives, the best constant is 0.
     """
     along = squared = 0.0
-    for sample in batches(samples, np.arange(len(samples)), batch_size=16):
-        velocity, stress = jax.device_put(sample)
-        given = np.asarray(deviatoric(stress).array, np.float64)
-        unit = np.asarray(smagorinsky(velocity, coefficient=1.0, spacing=spacing).array, np.float64)
-        along += float(np.sum(given * unit))
-        squared += float(np.sum(unit * unit))
+    for velocity, stress in batches(samples, np.arange(len(samples)), batch_size=16):
+        products = _products(velocity, stress, spacing)
+        along, squared = along + float(products[0]), squared + float(products[1])
     return math.sqrt(max(along / squared, 0.0)) if squared else 0.0
+
+
+@eqx.filter_jit
+def _products(velocity: MultiImage, stress: MultiImage, spacing: float) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Of the stress with that of the closure whose constant is 1, and of this with itself."""
+    unit = smagorinsky(velocity, coefficient=1.0, spacing=spacing).array
+    return jnp.sum(deviatoric(stress).array * unit), jnp.sum(jnp.square(unit))
 
 
 def _deviatoric(tensors: Float[Array, "*batch_grid_channels i j"]) -> Float[Array, "*batch_grid_channels i j"]:

@@ -1,6 +1,6 @@
 """What a coarse grid does not see of a turbulent flow."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import exponax
@@ -35,7 +35,7 @@ class SubgridStress2D:
     velocities exact up to a third of its points.
     """
 
-    turbulence: DecayingTurbulence2D = field(default_factory=DecayingTurbulence2D)
+    turbulence: DecayingTurbulence2D = DecayingTurbulence2D(points=32)
     width: float = 2.0
 
     def __post_init__(self) -> None:
