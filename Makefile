@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint serve docs lock bench-engine bench-engine-gpu bench-service bench-jobs container-check clean
+.PHONY: help demo test soak lint serve docs lock bench-engine bench-engine-gpu bench-service bench-jobs bench-accuracy container-check clean
 
 help:
 	@echo "make demo    start the service, predict a real wind field, check its symmetry, draw it"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench-engine   compare folded networks with ginjax, escnn and plain ones (15 minutes; QUICK=1: two)"
 	@echo "make bench-engine-gpu   the same on a GPU, with every precision"
 	@echo "make bench-service  compare the service with LitServe, BentoML, Ray Serve and MLServer (QUICK=1: minutes)"
+	@echo "make bench-accuracy compare equivariant networks with plain ones by the amount of data (QUICK=1: 20 minutes)"
 	@echo "make bench-jobs     what a job costs beside its computing (8 minutes; QUICK=1: below one)"
 	@echo "make lock    refresh the hash-pinned requirements"
 	@echo "make container-check   lint the container files and run the image's build steps (root, debootstrap)"
@@ -100,6 +101,9 @@ $(PEERS)/.ready-serving: pyproject.toml
 bench-service: $(READY) $(PEERS)/.ready-serving
 	$(BIN)/python -m benchmarks.service $(foreach peer,$(SERVING),--$(peer) $(PEERS)/$(peer)/bin/python) \
 		$(if $(QUICK),--quick)
+
+bench-accuracy: $(READY)
+	$(BIN)/python -m benchmarks.accuracy $(if $(QUICK),--quick)
 
 bench-jobs: $(READY)
 	$(BIN)/python -m benchmarks.jobs $(if $(QUICK),--quick)

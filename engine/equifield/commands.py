@@ -3,6 +3,7 @@
 Imports only what a command line needs, so that `equifield --help` is quick; the rest comes with the commands.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -44,6 +45,9 @@ def train(recipe: RecipeFile, into: Into = None, twin: Twin = False) -> None:
                 result = runs.train(runs.twin_of(followed), folder / runs.TWIN, bar)
             else:
                 result = runs.train(followed, folder, bar)
+    if not all(math.isfinite(epoch.training) for epoch in result.epochs):
+        _err.print(f"equifield: the loss is no number in epoch {len(result.epochs)}. Lower the learning rate.")
+        raise typer.Exit(1)
     best = min(epoch.counts for epoch in result.epochs)
     _err.print(f"{len(result.epochs)} epochs, lowest validation loss {best:.4g}. Next: equifield evaluate {folder}")
 

@@ -115,10 +115,11 @@ class Architecture(_Frozen):
 
 
 class Provenance(_Frozen):
-    """Where the weights come from."""
+    """Where the weights come from; `commit` is that of the repository in which they were trained, if it was one."""
 
     created: str
     engine_version: str
+    commit: str | None = None
     training: str
     data: str
     seed: int | None = None

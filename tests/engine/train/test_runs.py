@@ -231,7 +231,7 @@ def test_none_in_a_recipe_is_no_value(tmp_path: Path) -> None:
         ('"B2"', '"C7"', "C7"),
         ('"netcdf"', '"oracle"', "oracle"),
         ('group = "B2"', "\n".join(['group = "B2"', "residual = true", OUTPUTS]), "`residual` is for forecasts"),
-        ("name = ", "name ", "is not TOML"),
+        ("name = ", "name ", "is neither TOML"),
     ],
     ids=["range", "key", "architecture", "options", "option", "group", "source", "residual", "toml"],
 )  # fmt: skip

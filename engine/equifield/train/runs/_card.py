@@ -8,13 +8,19 @@ import equinox as eqx
 import jax
 
 from ...models import AbstractNetwork
+from ...package import Provenance
 from ._evaluation import Evaluation
 from ._training import LOG
 from .recipe import Recipe
 
 
 def card_of(
-    recipe: Recipe, network: AbstractNetwork, evaluation: Evaluation, folder: Path, pictures: Sequence[str]
+    recipe: Recipe,
+    network: AbstractNetwork,
+    evaluation: Evaluation,
+    provenance: Provenance,
+    folder: Path,
+    pictures: Sequence[str],
 ) -> str:
     """Markdown: what the model does, how well, beside what, and where it comes from."""
     parameters = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array)))
@@ -32,8 +38,9 @@ def card_of(
         recipe.data.describe(),
         "## Training",
         f"{len(epochs)} epochs in {minutes:.1f} minutes, seed {recipe.training.seed}; the model is that of the lowest "
-        f"validation loss, {min(epoch['validation'] for epoch in epochs):.4g}. `recipe.json` says everything else; "
-        f"`equifield evaluate --package` on this folder measures the table again.",
+        f"validation loss, {min(epoch['validation'] for epoch in epochs):.4g}. Equifield {provenance.engine_version}, "
+        f"commit {provenance.commit or 'unknown'}. `equifield train recipe.json` trains it again, `equifield evaluate "
+        f"--package` on this folder measures the table again.",
         "## Limits",
         "\n".join(f"- {limit}" for limit in recipe.limits) or "None are known, because none were looked for.",
     ]

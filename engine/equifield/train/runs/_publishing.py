@@ -1,6 +1,6 @@
 """From a trained model to a package of a store."""
 
-import importlib.metadata
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ...package import FieldModel, Provenance, field_type_of, write_package
 from ._card import card_of
 from ._evaluation import EVALUATION, Evaluation
 from ._pictures import pictures_of
-from ._training import RECIPE, trained
+from ._training import ORIGIN, RECIPE, trained
 from .recipe import Recipe, RecipeError
 
 FOLDED = 1e-5
@@ -37,8 +37,8 @@ def publish(folder: Path, store: Path) -> Path:
     _check_folded(recipe, network)
     provenance = Provenance(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        engine_version=importlib.metadata.version("equifield"),
-        training="equifield train recipe.toml",
+        **json.loads((folder / ORIGIN).read_text(encoding="utf-8")),
+        training="equifield train recipe.json",
         data=recipe.data.describe(),
         seed=recipe.training.seed,
     )
@@ -48,7 +48,7 @@ def publish(folder: Path, store: Path) -> Path:
         EVALUATION: (folder / EVALUATION).read_bytes(),
         **pictures,
     }
-    card = card_of(recipe, network, evaluation, folder, list(pictures))
+    card = card_of(recipe, network, evaluation, provenance, folder, list(pictures))
     return write_package(store, recipe.manifest(provenance), network, card=card, attachments=attachments)
 
 

@@ -61,9 +61,13 @@ def measured(recipe: Recipe) -> Recipe:
     if not recipe.residual:
         return scaled
     scale = _size_of_changes(series, scaled.given)
-    network = scaled.architecture.model_dump(mode="json")
-    residual = Architecture(name="Residual", config={"network": network, "scale": scale})
-    return scaled.model_copy(update={"architecture": residual})
+    networks = {"architecture": scaled.architecture, "twin": scaled.twin}
+    wrapped = {name: _residual(network, scale) for name, network in networks.items() if network is not None}
+    return scaled.model_copy(update={**wrapped, "residual": False})
+
+
+def _residual(network: Architecture, scale: float) -> Architecture:
+    return Architecture(name="Residual", config={"network": network.model_dump(mode="json"), "scale": scale})
 
 
 def _size_of_changes(series: Series, fields: tuple[FieldSpec, ...]) -> float:

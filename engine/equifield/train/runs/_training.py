@@ -1,8 +1,10 @@
 """From a recipe to a trained model, in a folder."""
 
 import dataclasses
+import importlib.metadata
 import json
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,9 @@ from ._samples import measured, training_samples
 from .recipe import Recipe, RecipeError
 
 RECIPE, WEIGHTS, CHECKPOINTS, LOG = "recipe.json", "weights", "checkpoints", "log.jsonl"
+ORIGIN = "origin.json"
+"""The version of the engine, and the commit of the repository in which the training ended."""
+
 TWIN = "twin"
 """Where in the folder of a model its twin is."""
 
@@ -51,7 +56,7 @@ def twin_of(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"architecture": recipe.twin, "twin": None})
 
 
-def train(recipe: Recipe, folder: Path, listener: Listener) -> Fit:
+def train(recipe: Recipe, folder: Path, listener: Listener | None = None) -> Fit:
     """Follows a recipe in a folder, or goes on with it there.
 
     The folder holds the recipe with the statistics of its data, checkpoints, a line of JSON for each epoch, and at the
@@ -59,11 +64,12 @@ def train(recipe: Recipe, folder: Path, listener: Listener) -> Fit:
 
     **Raises:** `OtherTraining` for the folder of another recipe, and what the readers of the data raise.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     recipe = measured(recipe)
     settings = recipe.training
+    folder.mkdir(parents=True, exist_ok=True)
     data = training_samples(recipe, "training")
-    listener.start(settings.epochs * -(-len(data) // settings.batch_size))
+    if listener is not None:
+        listener.start(settings.epochs * -(-len(data) // settings.batch_size))
     with Checkpoints(folder / CHECKPOINTS, about=recipe.model_dump(mode="json")) as checkpoints:
         result = fit(
             recipe.network(recipe.architecture, settings.seed),
@@ -77,12 +83,14 @@ def train(recipe: Recipe, folder: Path, listener: Listener) -> Fit:
             average=settings.average,
             precision=settings.precision,
             checkpoints=checkpoints,
-            on_step=listener.step,
+            on_step=None if listener is None else listener.step,
             on_epoch=_logging(folder / LOG, listener),
             key=jr.key(settings.seed),
         )
     shutil.rmtree(folder / WEIGHTS, ignore_errors=True)
     save(result.model, folder / WEIGHTS)
+    origin = {"engine_version": importlib.metadata.version("equifield"), "commit": _commit()}
+    (folder / ORIGIN).write_text(json.dumps(origin) + "\n", encoding="utf-8")
     (folder / RECIPE).write_text(recipe.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return result
 
@@ -107,7 +115,16 @@ def loss_of(recipe: Recipe) -> Loss:
     return Forecast(measure, pushforward=recipe.training.pushforward) if recipe.forecasts else Regression(measure)
 
 
-def _logging(path: Path, listener: Listener) -> Callable[[int, Epoch], None]:
+def _commit() -> str | None:
+    """The commit of the repository in which this runs, or None outside of one."""
+    try:
+        said = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    return said.stdout.strip() or None
+
+
+def _logging(path: Path, listener: Listener | None) -> Callable[[int, Epoch], None]:
     """Writes a line for each epoch, in place of those that a training which goes on had written before."""
     began = time.perf_counter()
 
@@ -118,6 +135,7 @@ def _logging(path: Path, listener: Listener) -> Callable[[int, Epoch], None]:
         before = path.read_text(encoding="utf-8").splitlines()[:number] if path.exists() else []
         path.write_text("\n".join([*before, line, ""]), encoding="utf-8")
         began = now
-        listener.epoch(number, epoch)
+        if listener is not None:
+            listener.epoch(number, epoch)
 
     return on_epoch

@@ -1,5 +1,6 @@
 """A recipe: all that decides what a training gives, in one file that is checked before anything runs."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -128,16 +129,17 @@ class Recipe(_Frozen):
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in a TOML file, in which the text `none` stands for no value, which TOML has no word for.
+    """The recipe in a file: TOML, in which the text `none` stands for no value, or the `recipe.json` of a package.
 
     **Raises** `RecipeError`, naming the file and every entry at fault.
     """
+    read = json.loads if path.suffix == ".json" else tomllib.loads
     try:
-        content = _without_none(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = _without_none(read(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise RecipeError(f"There is no recipe at {path}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not TOML: {error}.") from error
+    except ValueError as error:
+        raise RecipeError(f"{path} is neither TOML nor, as its name would say, JSON: {error}.") from error
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
