@@ -52,10 +52,13 @@ def handle(
         result: Message = {}
         outputs: list[npt.NDArray[Any]]
         if message["op"] == "decode":
-            packed, plan, shell = decode(
-                arrays[0].data, message["kind"], manifest, ReadOptions(**message["options"]), limits, new
-            )
+            options = ReadOptions(**message["options"])
+            packed, plan, shell = decode(arrays[0].data, message["kind"], manifest, options, limits, new)
             result, outputs = {"plan": plan.to_json()}, [packed, shell.to_bytes()]
+            if options.trial is not None:
+                nothing = np.empty((len(packed), 0, *packed.shape[1:]), packed.dtype)
+                asked: Message = {**result, **options.trial, "sent": message["kind"], "attributes": {}}
+                encode(outputs[1], asked, manifest, nothing)
         else:
             outputs = [encode(arrays[0], message, manifest, arrays[1], new)]
         if sum(output.nbytes + ALIGNMENT for output in outputs) > outbox.size:

@@ -31,6 +31,8 @@ class ReadOptions:
         group: The group of a NetCDF-4 file whose variables are read: `/model`. None: the root group.
         stagger: `center` averages components on cell faces to the cell centres. None: refuse.
         rollout: Whether the answer will be a rollout, which needs an axis for its steps.
+        trial: The `options` and the `progress` of an answer that is written without a state and thrown away, so that a
+            file that the answer cannot follow is refused at once.
     """
 
     map: Mapping[str, str] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class ReadOptions:
     group: str | None = None
     stagger: Stagger | None = None
     rollout: bool = False
+    trial: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

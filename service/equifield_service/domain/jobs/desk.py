@@ -13,7 +13,7 @@ from ..registry import Registry
 from .assignment import Assignment
 from .job import Job, Order, new_id
 from .ledger import Ledger
-from .opening import Opened, Opening
+from .opening import Opening
 from .spool import Spool, file_of
 from .tray import Tray
 
@@ -61,9 +61,9 @@ class Desk:
         manifest, entry = self._registry.serving(ask.model, ask.version)
         assignment = Assignment.of(ask, form)
         with self._registry.using(entry):
-            opened = await self._opening.open(ask, body, assignment, datetime.now(UTC))
+            opened = await self._opening.open(ask, body, assignment, datetime.now(UTC), trial=True)
             guest.hold(opened.array.nbytes)
-            await self._check(opened, ask)
+            self._scheduler.room(opened.key.grid, opened.sample_bytes)
         id = new_id()
         piece = await asyncio.to_thread(self._spool.put, file_of(id, "input"), [body])
         order = Order(
@@ -87,12 +87,6 @@ class Desk:
             await self._forget(order)
         self._arrived()
         return job
-
-    async def _check(self, opened: Opened, ask: Ask) -> None:
-        """Lets a file pass whose answer can be computed and written, before anybody waits for it in vain."""
-        self._scheduler.room(opened.key.grid, opened.sample_bytes)
-        if opened.assignment.steps is not None:
-            await self._opening.head(opened, ask.remaining())
 
     async def _forget(self, order: Order) -> None:
         self._tray.drop(order.id)

@@ -72,9 +72,12 @@ def spectrum_slope(values: npt.NDArray[np.float64]) -> float | None:
     is fitted by least squares of logarithms; None where fewer than two wave numbers have energy.
     """
     axes, sides = tuple(range(1, values.ndim - 1)), values.shape[1:-1]
-    energy = np.sum(np.abs(np.fft.fftn(values, axes=axes)) ** 2, axis=(0, -1))
-    spectrum = np.bincount(_shells(sides), energy.ravel())[1 : min(sides) // 2 + 1]
-    there = np.flatnonzero(spectrum > 1e-14 * energy.sum())
+    modes = np.fft.rfftn(values, axes=axes)
+    energy = np.sum(modes.real**2 + modes.imag**2, axis=(0, -1)).ravel()
+    shells, counts = _shells(sides)
+    spectrum = np.bincount(shells, counts * energy)
+    total, spectrum = spectrum.sum(), spectrum[1 : min(sides) // 2 + 1]
+    there = np.flatnonzero(spectrum > 1e-14 * total)
     if len(there) < 2:
         return None
     waves = np.log(there + 1.0)
@@ -83,8 +86,11 @@ def spectrum_slope(values: npt.NDArray[np.float64]) -> float | None:
 
 
 @lru_cache(maxsize=16)
-def _shells(sides: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """The whole wave number of every mode."""
-    waves = np.meshgrid(*(np.fft.fftfreq(side, 1 / side) for side in sides), indexing="ij")
-    lengths: npt.NDArray[np.float64] = np.sqrt(sum(wave**2 for wave in waves))
-    return np.rint(lengths).astype(np.int64).ravel()
+def _shells(sides: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Of a real transform the whole wave number of each mode, and of how many modes it is one: itself and its mirror."""
+    last = np.fft.rfftfreq(sides[-1], 1 / sides[-1])
+    each = [*(np.fft.fftfreq(side, 1 / side) for side in sides[:-1]), last]
+    lengths: npt.NDArray[np.float64] = np.sqrt(sum(wave**2 for wave in np.meshgrid(*each, indexing="ij")))
+    alone = (last == 0) | (last == sides[-1] / 2)
+    counts = np.broadcast_to(np.where(alone, 1.0, 2.0), lengths.shape)
+    return np.rint(lengths).astype(np.int64).ravel(), counts.ravel()

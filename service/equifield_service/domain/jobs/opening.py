@@ -70,7 +70,9 @@ class Opening:
     def __init__(self, registry: Registry, pool: PayloadPool, metrics: Metrics):
         self._registry, self._pool, self._metrics = registry, pool, metrics
 
-    async def open(self, ask: Ask, body: bytes, assignment: Assignment, created: datetime) -> Opened:
+    async def open(
+        self, ask: Ask, body: bytes, assignment: Assignment, created: datetime, *, trial: bool = False
+    ) -> Opened:
         """Reads a file.
 
         Args:
@@ -78,17 +80,22 @@ class Opening:
             body: The file.
             assignment: How to read it, and what for.
             created: When the job was accepted.
+            trial: Whether to refuse a file whose rollout NetCDF-3 cannot hold, before anybody waits for it in vain.
 
         Raises:
             DomainError: the file, or what is asked of the model, is refused.
         """
+        options = assignment.options
+        progress = _progress(assignment, (0, 0))
+        if trial and progress is not None:
+            options = replace(options, trial={"options": vars(_written(assignment)), "progress": vars(progress)})
         manifest, entry = self._registry.serving(ask.model, ask.version)
         found = await prepare(
             self._pool,
             self._metrics,
             body,
             manifest,
-            replace(ask, media=assignment.media, options=assignment.options, boundary=assignment.boundary),
+            replace(ask, media=assignment.media, options=options, boundary=assignment.boundary),
             precision=assignment.precision,
             symmetrize=assignment.symmetrize,
             steps=assignment.steps,
@@ -103,17 +110,15 @@ class Opening:
             NotAcceptable: NetCDF-3 cannot hold what the file that was sent has.
             DeadlineExceeded: it took longer than `timeout` seconds.
         """
-        steps = opened.assignment.steps
-        progress = None if steps is None else Progress(steps.steps, steps.every, steps.steps, part)
         with self._metrics.payload_seconds.labels("encode").time():
             return await self._pool.encode(
                 opened.manifest,
                 opened.frame,
                 states,
-                options=WriteOptions("netcdf3", opened.assignment.dtype),
+                options=_written(opened.assignment),
                 attributes=attributes(opened.manifest, opened.entry, opened.created),
                 timeout=timeout,
-                progress=progress,
+                progress=_progress(opened.assignment, part),
             )
 
     async def head(self, opened: Opened, timeout: float) -> bytes:
@@ -125,3 +130,12 @@ class Opening:
         """
         batch, *rest = opened.array.shape
         return bytes(await self.write(opened, np.empty((batch, 0, *rest), np.float32), timeout, (0, 0)))
+
+
+def _written(assignment: Assignment) -> WriteOptions:
+    return WriteOptions("netcdf3", assignment.dtype)
+
+
+def _progress(assignment: Assignment, part: tuple[int, int] | None) -> Progress | None:
+    steps = assignment.steps
+    return None if steps is None else Progress(steps.steps, steps.every, steps.steps, part)
