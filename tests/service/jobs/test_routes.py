@@ -57,7 +57,7 @@ def test_the_file_of_a_job_that_begins_where_it_was_accepted_is_read_once(http: 
 
 def test_a_file_whose_rollout_the_result_cannot_hold_is_refused_before_anybody_waits(http: httpx.Client) -> None:
     data = files.dataset(1).assign_coords(label=("time", np.array([2**40])))
-    body, query = files.netcdf4(data), {"model": "calm", "steps": 2}
+    body, query = files.netcdf4(data), {"model": "calm", "steps": "2"}
     refused = http.post(JOBS, content=body, params=query)
     assert (refused.status_code, refused.json()["code"]) == (406, "not_acceptable")
     assert "cannot be written as netcdf3" in refused.json()["detail"]

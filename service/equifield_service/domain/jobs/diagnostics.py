@@ -87,7 +87,7 @@ def spectrum_slope(values: npt.NDArray[np.float64]) -> float | None:
 
 @lru_cache(maxsize=16)
 def _shells(sides: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Of a real transform the whole wave number of each mode, and of how many modes it is one: itself and its mirror."""
+    """Of a real transform the whole wave number of each mode, and how many modes it stands for: with its mirror two."""
     last = np.fft.rfftfreq(sides[-1], 1 / sides[-1])
     each = [*(np.fft.fftfreq(side, 1 / side) for side in sides[:-1]), last]
     lengths: npt.NDArray[np.float64] = np.sqrt(sum(wave**2 for wave in np.meshgrid(*each, indexing="ij")))
