@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fsspec
 import httpx
 import pytest
+from moto.server import ThreadedMotoServer
 
 from tests.running import Running, start
 
@@ -42,3 +44,27 @@ def shared_memory() -> Callable[[], set[Path]]:
 
     before = held()
     return lambda: held() - before
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """Where S3 is spoken: a server of this process, for all its tests."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def reach(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the environment as an operator would, for an S3 that is not Amazon's."""
+
+    def set_endpoint(url: str) -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "who")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+    return set_endpoint

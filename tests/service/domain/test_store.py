@@ -4,12 +4,11 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
 
 from equifield.package import PackageCorrupt, verify_package
 from equifield.package.manifest import Manifest
@@ -18,30 +17,6 @@ from equifield_service.domain import store as store_module
 from equifield_service.domain.store import MODEL, VERSION, PackageName, Store, StoreUnavailable
 
 TINY = PackageName("tiny", "1")
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    """Where S3 is spoken."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def reach(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Sets the environment as an operator would, for an S3 that is not Amazon's."""
-
-    def set_endpoint(url: str) -> None:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "who")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-
-    return set_endpoint
 
 
 @pytest.fixture(params=["folder", "file", "memory", "s3"])

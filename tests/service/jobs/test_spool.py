@@ -1,4 +1,4 @@
-"""What the spool promises, in a folder and behind a URL."""
+"""What the spool promises, in a folder and behind URLs."""
 
 import os
 import resource
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from equifield_service.domain.errors import SpoolFailed, SpoolFull
@@ -17,9 +18,19 @@ from equifield_service.domain.jobs.spool import CHUNK
 TEXT = secrets.token_bytes(2 * CHUNK + 17)
 
 
-@pytest.fixture(params=["folder", "url"])
+@pytest.fixture(params=["folder", "memory", "s3"])
 def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Spool:
-    return Spool(str(tmp_path / "spool") if request.param == "folder" else f"memory://{tmp_path}").start()
+    """A spool of every kind, empty."""
+    match request.param:
+        case "folder":
+            place = str(tmp_path / "spool")
+        case "s3":
+            request.getfixturevalue("reach")(request.getfixturevalue("endpoint"))
+            place = f"s3://spool-{secrets.token_hex(8)}"
+            fsspec.filesystem("s3").mkdir(place)
+        case protocol:
+            place = f"{protocol}://{tmp_path}"
+    return Spool(place).start()
 
 
 @contextmanager
