@@ -11,6 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.running import Running, start
+from tests.service import buckets
 
 
 @pytest.fixture
@@ -58,13 +59,10 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def reach(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Sets the environment as an operator would, for an S3 that is not Amazon's."""
+    """Has this process and its children speak to another S3."""
 
     def set_endpoint(url: str) -> None:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "who")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        buckets.speak_to(url, monkeypatch)
         fsspec.get_filesystem_class("s3").clear_instance_cache()
 
     return set_endpoint

@@ -1,27 +1,31 @@
-"""Jobs of several keys, in a service whose spool is behind a URL."""
+"""Jobs of several keys, in a service whose spool is in S3."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import fsspec
 import httpx
 import pytest
 
 from equifield_service.access import new_key
 from tests.running import start
-from tests.service import files
+from tests.service import buckets, files
 from tests.service.jobs.asking import JOBS, LONG, awaited, submitted
 
 QUOTA = 2
 
 
 @pytest.fixture(scope="module")
-def clients(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, httpx.Client]]:
+def clients(models: Path, endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, httpx.Client]]:
     folder = tmp_path_factory.mktemp("keys")
     made = {name: new_key(name, ["predict"], None) for name in ("ann", "bob")}
     (folder / "keys").write_text("".join(key.line + "\n" for _, key in made.values()))
-    settings = {"keys": f"{folder}/keys", "jobs": "memory://jobs", "ledger": f"sqlite:///{folder}/ledger.sqlite"}
-    started = start(models, payload_processes="1", max_batch="2", max_jobs_per_key=str(QUOTA), **settings)
+    settings = {"keys": f"{folder}/keys", "jobs": "s3://jobs/spool", "ledger": f"sqlite:///{folder}/ledger.sqlite"}
+    with pytest.MonkeyPatch.context() as patch:
+        buckets.speak_to(endpoint, patch)
+        fsspec.filesystem("s3", use_listings_cache=False).mkdir("jobs")
+        started = start(models, payload_processes="1", max_batch="2", max_jobs_per_key=str(QUOTA), **settings)
     with started.process:
         headers = {name: {"Authorization": f"Bearer {secret}"} for name, (secret, _) in made.items()}
         with ExitStack() as stack:
