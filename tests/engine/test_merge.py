@@ -243,7 +243,7 @@ WIND = FieldSpec(
     scale=4.0,
 )
 SMALL: dict[Any, dict[str, Any]] = {
-    ResNet: {"num_blocks": 1, "num_convs": 1},
+    ResNet: {"num_blocks": 1, "num_convs": 1, "products": True},
     DilatedResNet: {"num_blocks": 1},
     SimpleConv: {"num_convs": 2},
     UNet: {"num_downsamples": 1, "num_convs": 1},

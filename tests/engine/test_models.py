@@ -53,7 +53,7 @@ TORUS: tuple[Boundary, ...] = ("periodic", "periodic")
 SMALL: dict[Any, dict[str, Any]] = {
     ResNet: {"num_blocks": 2, "num_convs": 1},
     DilatedResNet: {"num_blocks": 1},
-    SimpleConv: {"num_convs": 3},
+    SimpleConv: {"num_convs": 3, "products": True},
     UNet: {"num_downsamples": 1, "num_convs": 1},
 }
 TWINS: dict[Any, Any] = {
@@ -271,7 +271,7 @@ def test_weight_decay_leaves_the_span_of_the_filters(getkey: Keys) -> None:
 
 @pytest.mark.parametrize("architecture", [ResNet, UNet], ids=lambda kind: kind.__name__)
 def test_every_option_changes_the_network(architecture: Any, getkey: Keys) -> None:
-    options = {"kernel_size": 1, "activation": "tanh", "norm_groups": 3, "use_bias": False}
+    options = {"kernel_size": 1, "activation": "tanh", "norm_groups": 3, "use_bias": False, "products": True}
     key, image = getkey(), random_image(FIELDS, TORUS, (8, 8), key=getkey())
     structures = {jax.tree.structure(small(architecture, B2, key))}
     for name, value in options.items():

@@ -139,6 +139,20 @@ def test_a_tensor_product_commutes_with_all_kinds_of_fields(getkey: Keys) -> Non
         assert_commutes(eqx.filter_jit(layer), x, B2, 1e-12)
 
 
+def test_a_bounded_tensor_product_is_quadratic_where_fields_are_small_and_stops_growing(getkey: Keys) -> None:
+    fields, key = FieldType.parse("2x scalar + pseudoscalar + 2x vector"), getkey()
+    free, bound = TensorProduct(B2, fields, fields, key=key), TensorProduct(B2, fields, fields, bound=0.5, key=key)
+    x = random_image(fields, TORUS, (3, 3), key=getkey())
+    small, large, larger = (x.with_array(x.array * factor) for factor in (1e-3, 1e3, 1e5))
+    np.testing.assert_allclose(apply(bound, small).array, apply(free, small).array, rtol=1e-3, atol=1e-12)
+    np.testing.assert_allclose(apply(bound, large).array, apply(bound, larger).array, rtol=1e-3, atol=1e-5)
+    grown, held = (float(jnp.abs(apply(layer, large).array).max()) for layer in (free, bound))
+    assert grown > 1e4 > 1e2 * held
+    assert_commutes(eqx.filter_jit(bound), x, B2, 1e-6)
+    with pytest.raises(ValueError, match="needs a positive bound"):
+        TensorProduct(B2, fields, fields, bound=0.0, key=key)
+
+
 def test_a_tensor_product_reaches_what_no_linear_map_does(getkey: Keys) -> None:
     vectors, result = FieldType.parse("2x vector"), FieldType.parse("scalar + pseudoscalar + tensor(2)")
     with pytest.raises(ValueError, match="leads from any of 2x vector to scalar"):

@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 from ..field_type import FieldType
 from ..groups import Group
 from ..multi_image import MultiImage
-from ..nn import Conv, GroupNorm, VectorNeuron, activation_named
+from ..nn import Conv, GroupNorm, TensorProduct, VectorNeuron, activation_named
 from ..ops._per_axis import PerAxis
 from ._network import AbstractNetwork
 
@@ -24,18 +24,24 @@ EPS = 1.0
 """The squared length below which a vector neuron's direction fades: that of normalised fields. Where a symmetric input
 leaves no direction, a rounding error gets one, magnified by up to `EPS**-0.5`."""
 
+BOUND = 1.0
+"""The root mean square beyond which products of fields no longer grow: that of normalised fields. Where a forecast goes
+on from its own states, products that grow as squares soon leave every bound."""
+
 
 class ConvBlock(eqx.Module):
-    """Perhaps a normalisation, a nonlinearity and a convolution, in this order (pre-activation)."""
+    """Perhaps a normalisation, nonlinearities side by side and a convolution, in this order (pre-activation)."""
 
     norm: GroupNorm | None
     nonlinearity: VectorNeuron
+    products: TensorProduct | None
     conv: Conv
 
     def __call__(self, image: MultiImage) -> MultiImage:
         if self.norm is not None:
             image = self.norm(image)
-        return self.conv(self.nonlinearity(image))
+        bent = self.nonlinearity(image)
+        return self.conv(bent if self.products is None else bent + self.products(image))
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ class Recipe:
     - activation: the name of the activation in the vector neurons.
     - norm_groups: into how many groups the channels are normalised; None for no normalisation.
     - use_bias: whether convolutions add a learned invariant constant.
+    - products: whether learned products of the fields are added to what the vector neurons give.
     """
 
     group: Group
@@ -54,6 +61,7 @@ class Recipe:
     activation: str
     norm_groups: int | None
     use_bias: bool
+    products: bool
 
     def __post_init__(self) -> None:
         sides = (self.kernel_size,) if isinstance(self.kernel_size, int) else self.kernel_size
@@ -88,8 +96,12 @@ class Recipe:
             key, first, second = jr.split(key, 3)
             norm = None if i or self.norm_groups is None else GroupNorm(source, groups=self.norm_groups)
             nonlinearity = VectorNeuron(source, activation=activation_named(self.activation), eps=EPS, key=first)
+            products = None
+            if self.products:
+                key, third = jr.split(key)
+                products = TensorProduct(self.group, source, source, bound=BOUND, key=third)
             conv = self.conv(source, target, dilation=dilations[i], key=second)
-            blocks.append(ConvBlock(norm, nonlinearity, conv))
+            blocks.append(ConvBlock(norm, nonlinearity, products, conv))
         return tuple(blocks)
 
     def branch(
@@ -102,7 +114,7 @@ class Recipe:
         """
         *blocks, last = self.series([field_type] * (len(dilations) + 1), dilations=dilations, key=key)
         conv = jax.tree.map(lambda weight: weight / math.sqrt(branches), last.conv)
-        return (*blocks, ConvBlock(last.norm, last.nonlinearity, conv))
+        return (*blocks, eqx.tree_at(lambda block: block.conv, last, conv))
 
 
 def in_series(layers: Iterable[Layer], image: MultiImage) -> MultiImage:

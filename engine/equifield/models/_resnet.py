@@ -36,6 +36,7 @@ class ResNet(AbstractNetwork):
         activation: str = "gelu",
         norm_groups: int | None = 1,
         use_bias: bool = True,
+        products: bool = False,
         key: PRNGKeyArray,
     ):
         """**Arguments:**
@@ -49,10 +50,12 @@ class ResNet(AbstractNetwork):
         - activation: the name of the activation.
         - norm_groups: into how many groups the channels are normalised; 1 is layer normalisation, None is none.
         - use_bias: whether convolutions add a learned invariant constant.
+        - products: whether each nonlinearity also adds learned, bounded products of the fields (`TensorProduct`), as
+            equations of motion have them.
         - key: randomness of the initial weights.
         """
         at_least_one(self, num_blocks=num_blocks, num_convs=num_convs)
-        recipe = Recipe(group, kernel_size, activation, norm_groups, use_bias)
+        recipe = Recipe(group, kernel_size, activation, norm_groups, use_bias, products)
         first, last, *inner = jr.split(key, 2 + num_blocks)
         self.lift = recipe.conv(in_type, hidden, key=first)
         self.blocks = tuple(

@@ -33,6 +33,7 @@ class SimpleConv(AbstractNetwork):
         activation: str = "gelu",
         norm_groups: int | None = None,
         use_bias: bool = True,
+        products: bool = False,
         key: PRNGKeyArray,
     ):
         """**Arguments:**
@@ -45,10 +46,12 @@ class SimpleConv(AbstractNetwork):
         - activation: the name of the activation.
         - norm_groups: into how many groups the channels are normalised; 1 is layer normalisation, None is none.
         - use_bias: whether convolutions add a learned invariant constant.
+        - products: whether each nonlinearity also adds learned, bounded products of the fields (`TensorProduct`), as
+            equations of motion have them.
         - key: randomness of the initial weights.
         """
         at_least_one(self, num_convs=num_convs)
-        recipe = Recipe(group, kernel_size, activation, norm_groups, use_bias)
+        recipe = Recipe(group, kernel_size, activation, norm_groups, use_bias, products)
         types = (in_type, *[hidden] * (num_convs - 1), out_type)
         first, second = jr.split(key)
         self.lift = recipe.conv(types[0], types[1], key=first)

@@ -46,6 +46,7 @@ class UNet(AbstractNetwork):
         activation: str = "gelu",
         norm_groups: int | None = 1,
         use_bias: bool = True,
+        products: bool = False,
         key: PRNGKeyArray,
     ):
         """**Arguments:**
@@ -59,10 +60,12 @@ class UNet(AbstractNetwork):
         - activation: the name of the activation.
         - norm_groups: into how many groups the channels are normalised; 1 is layer normalisation, None is none.
         - use_bias: whether convolutions add a learned invariant constant.
+        - products: whether each nonlinearity also adds learned, bounded products of the fields (`TensorProduct`), as
+            equations of motion have them.
         - key: randomness of the initial weights.
         """
         at_least_one(self, num_downsamples=num_downsamples, num_convs=num_convs)
-        recipe = Recipe(group, kernel_size, activation, norm_groups, use_bias)
+        recipe = Recipe(group, kernel_size, activation, norm_groups, use_bias, products)
         levels = [hidden.scaled(2**level) for level in range(num_downsamples + 1)]
         pairs = list(zip(levels[:-1], levels[1:], strict=True))
         keys = iter(jr.split(key, 3 + 5 * num_downsamples))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -53,6 +54,9 @@ class TensorProduct(eqx.Module):
     u_i (x) v_i of representations r <= s, where i runs over the channels that both have; A, B and C are every linear
     map that the group allows (`Linear`), so C holds each contraction, trace and cross product. Quadratic:
     f(c x) = c^2 f(x). The products of two tensors are those of arXiv:2305.12585.
+
+    With a `bound` b, x is first divided by sqrt(1 + |x|^2 / b^2), where |x|^2 is the mean square of a pixel's
+    components: quadratic where fields are small, constant along a ray where they are large.
     """
 
     left: Linear
@@ -61,18 +65,32 @@ class TensorProduct(eqx.Module):
     in_type: FieldType = eqx.field(static=True)
     out_type: FieldType = eqx.field(static=True)
     group: Group = eqx.field(static=True)
+    bound: float | None = eqx.field(static=True)
 
-    def __init__(self, group: Group, in_type: FieldType, out_type: FieldType, *, key: PRNGKeyArray):
+    def __init__(
+        self,
+        group: Group,
+        in_type: FieldType,
+        out_type: FieldType,
+        *,
+        bound: float | None = None,
+        key: PRNGKeyArray,
+    ):
         """**Arguments:**
 
         - group: the group the layer commutes with.
         - in_type, out_type: the fields taken and given.
-        - key: randomness of the initial weights, which roughly keep the variance of unit normal input.
+        - bound: the root mean square of a pixel's components beyond which products no longer grow; None: they do.
+        - key: randomness of the initial weights, which roughly keep the variance of unit normal input without a bound.
 
-        **Raises:** `ValueError` for an output that no product reaches, and for products of very large representations.
+        **Raises:** `ValueError` for an output that no product reaches, for products of very large representations,
+        and for a bound that is not positive.
         """
+        if bound is not None and not bound > 0:
+            raise ValueError(f"`TensorProduct(bound={bound})` needs a positive bound, or None for none.")
         left, right, contraction = jr.split(key, 3)
         self.group = group
+        self.bound = bound
         self.in_type = in_type
         self.out_type = out_type
         self.left = Linear(group, in_type, in_type, use_bias=False, key=left)
@@ -83,6 +101,10 @@ class TensorProduct(eqx.Module):
     def __call__(self, image: MultiImage) -> MultiImage:
         """Maps fields of `in_type` to fields of `out_type` on the same grid. **Raises** `ValueError` for others."""
         check_type(self, image, self.in_type, self.group)
+        if self.bound is not None:
+            exact = image.array.astype(jnp.promote_types(image.array.dtype, jnp.float32))
+            size = jnp.mean(jnp.square(exact), axis=-1, keepdims=True)
+            image = image.with_array((exact / jnp.sqrt(1 + size / self.bound**2)).astype(image.array.dtype))
         left, right = self.left(image), self.right(image)
         blocks: dict[Representation, Array] = {}
         for first, second in itertools.combinations_with_replacement(self.in_type.representations, 2):
