@@ -23,14 +23,17 @@ from equifield.models import (
     AnyGrid,
     Climate1D,
     DilatedResNet,
+    Interpolation,
     LastStep,
     PlainDilatedResNet,
     PlainResNet,
     PlainSimpleConv,
+    PlainSuperResolution,
     PlainUNet,
     Residual,
     ResNet,
     SimpleConv,
+    SuperResolution,
     UNet,
     zonal_type,
 )
@@ -54,12 +57,14 @@ SMALL: dict[Any, dict[str, Any]] = {
     ResNet: {"num_blocks": 2, "num_convs": 1},
     DilatedResNet: {"num_blocks": 1},
     SimpleConv: {"num_convs": 3, "products": True},
+    SuperResolution: {"num_blocks": 1, "num_convs": 1},
     UNet: {"num_downsamples": 1, "num_convs": 1},
 }
 TWINS: dict[Any, Any] = {
     ResNet: PlainResNet,
     DilatedResNet: PlainDilatedResNet,
     SimpleConv: PlainSimpleConv,
+    SuperResolution: PlainSuperResolution,
     UNet: PlainUNet,
 }
 
@@ -85,8 +90,10 @@ def kinds(image: MultiImage, group: Group) -> MultiImage:
     return stacked([image, image.with_array(symmetric), image.with_array(uniform)])
 
 
-def moved(shift: tuple[int, ...], image: MultiImage) -> MultiImage:
-    return image.with_array(jnp.asarray(np.roll(image.array, shift, image.grid_axes)))
+def moved(shift: tuple[int, ...], image: MultiImage, *, grid: tuple[int, ...] | None = None) -> MultiImage:
+    """The image moved by so many pixels, of its own grid or of a coarser one."""
+    finer = [fine // side for fine, side in zip(image.grid, grid or image.grid, strict=True)]
+    return image.with_array(jnp.asarray(np.roll(image.array, np.multiply(shift, finer), image.grid_axes)))
 
 
 def transforms(network: AbstractNetwork, image: MultiImage, group: Group) -> list[list[Transform]]:
@@ -96,7 +103,7 @@ def transforms(network: AbstractNetwork, image: MultiImage, group: Group) -> lis
     for axis, boundary in enumerate(image.boundary):
         step = tuple(network.translation_step * (a == axis) for a in range(image.ndim))
         if boundary == "periodic":
-            collected[0].append(functools.partial(moved, step))
+            collected[0].append(functools.partial(moved, step, grid=image.grid))
     return collected
 
 
@@ -229,7 +236,8 @@ def test_a_network_keeps_the_precision(architecture: Any, dtype: str, getkey: Ke
     network = small(architecture, B2, getkey())
     shape = jax.ShapeDtypeStruct((8, 8, 3), dtype)  # type: ignore[no-untyped-call]
     output = jax.eval_shape(lambda array: network(MultiImage(array, FIELDS, TORUS)).array, shape)
-    assert (output.shape, output.dtype) == (shape.shape, shape.dtype)
+    sides = (16, 16) if architecture is SuperResolution else (8, 8)
+    assert (output.shape, output.dtype) == ((*sides, 3), shape.dtype)
 
 
 @pytest.mark.soak
@@ -369,6 +377,7 @@ def test_any_grid_extends_what_a_reflection_allows(getkey: Keys) -> None:
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "LastStep": ("B2", {"past_steps": 1}),
     "AnyGrid": ("B2", {"network": {"name": "UNet", "config": {"hidden": str(HIDDEN)}}}),
+    "Interpolation": ("B2", {"factor": 2, "method": "linear"}),
     "Residual": ("B2", {"scale": 0.1, "network": {"name": "SimpleConv", "config": {"hidden": str(HIDDEN)}}}),
     "Climate1D": (
         "flips2",
@@ -388,7 +397,8 @@ def test_every_exported_architecture_can_be_built_from_a_manifest() -> None:
         build = eqx.Partial(build_model, name, config, group_named(group), FIELDS, FIELDS)
         image = random_image(FIELDS, TORUS, (16, 5 if name == "Climate1D" else 16), key=jr.key(1))
         output = eqx.filter_eval_shape(lambda image, build=build: build(key=jr.key(0))(image), image)
-        assert output.array.shape == image.array.shape
+        finer = 2 if name in ("Interpolation", "SuperResolution", "PlainSuperResolution") else 1
+        assert output.array.shape == (*(finer * side for side in image.grid), 3)
 
 
 def test_a_residual_network_says_how_its_input_changes(getkey: Keys) -> None:
@@ -401,6 +411,20 @@ def test_a_residual_network_says_how_its_input_changes(getkey: Keys) -> None:
         Residual(SimpleConv(B2, FIELDS, HIDDEN, hidden=HIDDEN, num_convs=2, key=getkey()))(image)
     with pytest.raises(ValueError, match="positive scale"):
         Residual(inner, scale=0.0)
+
+
+def test_a_residual_network_to_a_finer_grid_says_what_the_interpolation_misses(getkey: Keys) -> None:
+    inner = SuperResolution(B2, FIELDS, FIELDS, hidden=HIDDEN, factor=3, **SMALL[SuperResolution], key=getkey())
+    network = Residual(inner, scale=0.1)
+    image = kinds(random_image(FIELDS, ("periodic", "mirror"), (8, 4), key=getkey()), flips(2))
+    assert run(network, image).grid == (24, 12)
+    assert errors(network, image, B2).max() <= 1e-5
+    baseline = Interpolation(B2, FIELDS, FIELDS, factor=3)
+    assert errors(baseline, image, B2).max() <= 1e-6
+    missing = run(network, image).array - run(baseline, image).array
+    np.testing.assert_allclose(missing, 0.1 * run(inner, image).array, atol=1e-6)
+    with pytest.raises(ValueError, match="gives the fields that it takes, 1x scalar"):
+        Interpolation(B2, FIELDS, HIDDEN)
 
 
 @pytest.mark.parametrize(

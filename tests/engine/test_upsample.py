@@ -1,7 +1,6 @@
-"""Refinement of the grid: nearest and linear."""
+"""Refinement of the grid: nearest, linear and cubic."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -16,6 +15,7 @@ from equifield.boundary import BOUNDARIES, Boundary
 from equifield.groups import group_named, hyperoctahedral
 from equifield.multi_image import random_image
 from equifield.nn import AvgPool, Upsample
+from equifield.nn._upsample import Method
 from equifield.ops import translate
 from equifield.representations import scalar, vector
 from tests.engine.laws import assert_commutes, worst_error
@@ -23,6 +23,7 @@ from tests.engine.laws import assert_commutes, worst_error
 Keys = Callable[[], PRNGKeyArray]
 FIELDS = FieldType.parse("2x scalar + vector")
 PAIRS = list(zip(BOUNDARIES, BOUNDARIES[1:] + BOUNDARIES[:1], strict=True))
+every_interpolation = pytest.mark.parametrize("method", ["linear", "cubic"])
 every_factor = pytest.mark.parametrize("factor", [1, 2, 3, 4], ids=str)
 
 
@@ -32,12 +33,13 @@ def line(values: list[float], kind: Boundary) -> MultiImage:
 
 
 @pytest.mark.parametrize("boundary", PAIRS, ids="-".join)
-def test_linear_refinement_commutes_whatever_lies_beyond_the_edges(
-    boundary: tuple[Boundary, ...], getkey: Keys
+@every_interpolation
+def test_interpolation_commutes_whatever_lies_beyond_the_edges(
+    method: Method, boundary: tuple[Boundary, ...], getkey: Keys
 ) -> None:
     with jax.enable_x64(True):
         x = random_image(FIELDS, boundary, (3, 4), dtype=jnp.float64, key=getkey())
-        assert_commutes(eqx.filter_jit(Upsample(2, method="linear")), x, group_named("B2"), 1e-12)
+        assert_commutes(eqx.filter_jit(Upsample(2, method=method)), x, group_named("B2"), 1e-12)
 
 
 def test_interpolation_that_starts_at_the_first_centre_breaks_the_law(getkey: Keys) -> None:
@@ -68,9 +70,31 @@ def test_linear_functions_are_reproduced_between_the_outermost_centres(factor: i
 
 
 @every_factor
+def test_quadratic_functions_are_reproduced_by_cubic_interpolation(factor: int) -> None:
+    def curve(x: np.ndarray) -> np.ndarray:
+        return np.asarray(0.3 - 2.0 * x + 0.7 * x**2)
+
+    coarse, fine = np.arange(7.0), (np.arange(7 * factor) + 0.5) / factor - 0.5
+    refined = eqx.filter_jit(Upsample(factor, method="cubic"))(line(curve(coarse).tolist(), "zero"))
+    inside = slice(2 * factor, 5 * factor)
+    np.testing.assert_allclose(np.asarray(refined.array)[inside, 0], curve(fine)[inside], rtol=1e-5)
+
+
+def test_cubic_interpolation_weighs_as_keys_does() -> None:
+    """His kernel with a = -1/2, a quarter of a step to either side of the pixels."""
+    image = line([0.0, 0.0, 1.0, 0.0, 0.0, 0.0], "zero")
+    result = np.asarray(eqx.filter_jit(Upsample(2, method="cubic"))(image).array)[:, 0]
+    weights = np.array([-3, -9, 29, 111, 111, 29, -9, -3]) / 128
+    np.testing.assert_allclose(result, [0, *weights, 0, 0, 0], atol=1e-7)
+
+
+@every_factor
+@every_interpolation
 @pytest.mark.parametrize("kind", ["periodic", "reflect", "replicate", "mirror"])
-def test_a_constant_scalar_stays_exactly_constant_where_the_boundary_continues_it(kind: Boundary, factor: int) -> None:
-    result = eqx.filter_jit(Upsample(factor, method="linear"))(line([0.7, 0.7, 0.7], kind)).array
+def test_a_constant_scalar_stays_exactly_constant_where_the_boundary_continues_it(
+    kind: Boundary, method: Method, factor: int
+) -> None:
+    result = eqx.filter_jit(Upsample(factor, method=method))(line([0.7, 0.7, 0.7], kind)).array
     np.testing.assert_array_equal(result, np.full((3 * factor, 1), np.float32(0.7)))
 
 
@@ -94,8 +118,8 @@ def test_a_vector_is_turned_in_the_mirror_of_a_wall() -> None:
     np.testing.assert_array_equal(fine[0, 1, 0], [0.5, 1.0])
 
 
-@pytest.mark.parametrize("method", ["nearest", "linear"])
-def test_refinement_commutes_with_every_translation(method: Literal["nearest", "linear"], getkey: Keys) -> None:
+@pytest.mark.parametrize("method", ["nearest", "linear", "cubic"])
+def test_refinement_commutes_with_every_translation(method: Method, getkey: Keys) -> None:
     upsample = eqx.filter_jit(Upsample((2, 3), method=method))
     x = random_image(FIELDS, ("periodic", "periodic"), (3, 4), key=getkey())
     moved = upsample(translate(x, (1, -1))).array
@@ -113,8 +137,8 @@ def test_the_mean_undoes_repetition(getkey: Keys) -> None:
 
 def test_an_unknown_method_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(ValueError, match="needs 'nearest' or 'linear'"):
-        Upsample(method="cubic")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs 'nearest', 'linear' or 'cubic'"):
+        Upsample(method="spline")  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_refined_is_refused(getkey: Keys) -> None:

@@ -8,16 +8,19 @@ from ..multi_image import MultiImage
 
 
 class AbstractNetwork(eqx.Module):
-    """A network from images to images on the same grid, which commutes with a group and with translations."""
+    """A network from images to images, which commutes with a group and with translations.
+
+    It keeps the grid, or divides every pixel into as many finer ones along each axis.
+    """
 
     @property
     @abstractmethod
     def translation_step(self) -> int:
-        """The network commutes with translations by multiples of this many pixels.
+        """The network commutes with translations by multiples of this many pixels of its input.
 
         Along periodic axes sides must be multiples of it too.
         """
 
     @abstractmethod
     def __call__(self, image: MultiImage) -> MultiImage:
-        """Maps `(*batch, *grid)` fields to fields on the same grid."""
+        """Maps `(*batch, *grid)` fields to fields on the same grid or a finer one."""

@@ -11,6 +11,7 @@ from ._dilated_resnet import DilatedResNet
 from ._network import AbstractNetwork
 from ._resnet import ResNet
 from ._simple_conv import SimpleConv
+from ._super_resolution import SuperResolution
 from ._unet import UNet
 
 N = TypeVar("N", bound=AbstractNetwork)
@@ -41,6 +42,9 @@ PlainDilatedResNet = plain(DilatedResNet)
 
 PlainSimpleConv = plain(SimpleConv)
 """Ordinary convolutions in series, the unconstrained twin of `SimpleConv`."""
+
+PlainSuperResolution = plain(SuperResolution)
+"""An ordinary residual network to a finer grid, the unconstrained twin of `SuperResolution`."""
 
 PlainUNet = plain(UNet)
 """An ordinary U-Net, the unconstrained twin of `UNet`."""

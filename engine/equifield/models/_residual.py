@@ -3,14 +3,15 @@
 import equinox as eqx
 
 from ..multi_image import MultiImage
+from ..nn import Upsample
 from ._network import AbstractNetwork
 
 
 class Residual(AbstractNetwork):
     """Adds what a network says to what it is given: for a forecast, the network says how the state changes.
 
-    Where states change little in a step, this is most of the forecast before any training. Commutes with what the
-    network commutes with.
+    Where states change little in a step, this is most of the forecast before any training. Where the network gives a
+    finer grid, it says what a cubic interpolation to that grid misses. Commutes with what the network commutes with.
     """
 
     network: AbstractNetwork
@@ -36,8 +37,11 @@ class Residual(AbstractNetwork):
         return self.network.translation_step
 
     def __call__(self, image: MultiImage) -> MultiImage:
-        """Maps `(*batch, *grid)` fields to fields of the same type on the same grid.
+        """Maps `(*batch, *grid)` fields to fields of the same type on the grid that the network gives.
 
-        **Raises:** `ValueError` when the network gives another type or grid.
+        **Raises:** `ValueError` when the network gives another type, or a grid that is not the image's or a whole
+        number of times finer.
         """
-        return image + self.network(image) * self.scale
+        change = self.network(image) * self.scale
+        factors = tuple(max(1, fine // side) for fine, side in zip(change.grid, image.grid, strict=True))
+        return Upsample(factors, method="cubic")(image) + change
