@@ -15,6 +15,8 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 """The relative error that rounding may leave, by the precision in which the function runs."""
 
 FieldFunction = Callable[[MultiImage], MultiImage]
+Transformation = tuple[str, FieldFunction, FieldFunction]
+"""Its name, what applies it to an input, and what undoes it on an output."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class EquivarianceReport:
 
     A field that vanishes, as the wind does when the input is symmetric, leaves only rounding errors to compare with
     each other. So the denominator of a field is at least the root mean square of all fields' norms.
-    `residual` is g^-1 f(g x) - f(x) of the worst row, packed, on the grid of x.
+    `residual` is g^-1 f(g x) - f(x) of the worst row, packed, on the grid of f(x).
     """
 
     group: str
@@ -80,8 +82,9 @@ def equivariance_report(
 
     **Arguments:**
 
-    - function: any function from images to images; nothing else about it is known. It must keep the grid. Its
-      output fields are compared in size, so they should be normalised, without a large constant offset.
+    - function: any function from images to images; nothing else about it is known. The grid may become a
+      whole number of times finer. Its output fields are compared in size, so they should be normalised, without a
+      large constant offset.
     - image: where to measure. Along its periodic axes translations are measured too.
     - translation_step: translations by multiples of this many pixels are expected to commute.
     - tolerance: the largest relative error that passes; by default what rounding leaves in float32 or float64.
@@ -118,22 +121,24 @@ def equivariance_report(
     )
 
 
-def _transformations(image: MultiImage, group: Group, step: int) -> list[tuple[str, FieldFunction, FieldFunction]]:
-    listed: list[tuple[str, FieldFunction, FieldFunction]] = []
+def _transformations(image: MultiImage, group: Group, step: int) -> list[Transformation]:
+    listed: list[Transformation] = []
     for g in group:
         listed.append((str(g), lambda x, g=g: act(g, x), lambda x, g=g: act(g.inverse(), x)))  # type: ignore[misc]
     for axis, (side, kind) in enumerate(zip(image.grid, image.boundary, strict=True)):
         if kind == "periodic" and side > step:
-            shift = tuple(step if a == axis else 0 for a in range(image.ndim))
-            back = tuple(-s for s in shift)
-            listed.append(
-                (
-                    f"translation {shift}",
-                    lambda x, shift=shift: translate(x, shift),  # type: ignore[misc]
-                    lambda x, back=back: translate(x, back),  # type: ignore[misc]
-                )
-            )
+            listed.append(_translation(image, axis, step))
     return listed
+
+
+def _translation(image: MultiImage, axis: int, step: int) -> Transformation:
+    shift = tuple(step if a == axis else 0 for a in range(image.ndim))
+
+    def undo(output: MultiImage) -> MultiImage:
+        finer = output.grid[axis] // image.grid[axis]
+        return translate(output, tuple(-finer * pixels for pixels in shift))
+
+    return f"translation {shift}", lambda x: translate(x, shift), undo
 
 
 def _relative(

@@ -14,10 +14,12 @@ import pytest
 from pydantic import ValidationError
 
 from equifield import FieldType, MultiImage
+from equifield.boundary import Boundary
 from equifield.groups import group_named
 from equifield.interop import ginjax
 from equifield.models import AbstractNetwork
 from equifield.multi_image import random_image
+from equifield.ops import translate
 from equifield.package import (
     Architecture,
     Component,
@@ -158,7 +160,7 @@ def rewrite(package: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     "changes, error, reason",
     [
-        ({"format": 2}, PackageTooNew, "format 2 is newer than 1"),
+        ({"format": 3}, PackageTooNew, "format 3 is newer than 2"),
         ({"format": "one"}, PackageCorrupt, "no format number"),
         ({"group": "D8"}, PackageCorrupt, "no group named 'D8'"),
         ({"architecture": {"name": "ResNet", "config": {"hidden": "2x vector"}}}, PackageCorrupt, "architecture needs"),
@@ -235,6 +237,64 @@ def test_a_network_that_the_manifest_does_not_describe_is_not_published(tmp_path
     narrow = {**MANIFEST.model_dump(), "grid": {**MANIFEST.grid.model_dump(), "multiple": 1}}
     with pytest.raises(ValueError, match=r"multiples of 2, but grid\.multiple is 1"):
         write_package(tmp_path, Manifest.model_validate(narrow), new_network(MANIFEST), card="")
+
+
+FINER = Architecture(
+    name="Residual",
+    config={"network": {"name": "SuperResolution", "config": {"hidden": "1x scalar + 1x vector", "num_blocks": 1}}},
+)
+
+
+def finer(**changes: object) -> Manifest:
+    """A model of the wind on a grid twice as fine, with other entries of its grid."""
+    grid = {**MANIFEST.grid.model_dump(), "multiple": 1, "refinement": 2, **changes}
+    content = {"architecture": FINER, "inputs": [WIND], "outputs": [WIND], "grid": grid}
+    return Manifest.model_validate({**MANIFEST.model_dump(), **content})
+
+
+def test_a_model_may_give_a_finer_grid_than_it_takes(tmp_path: Path) -> None:
+    torus: tuple[Boundary, ...] = ("periodic", "periodic")
+    manifest = finer(boundary=torus)
+    package = load_package(write_package(tmp_path, manifest, new_network(manifest), card="", exported=True))
+    assert package.certificate["passed"] and package.certificate["grid"] == [8, 8]
+    assert any(row["element"].startswith("translation") for row in package.certificate["rows"])
+    x = random_image(package.model.in_type, torus, (4, 6), key=jax.random.key(0))
+    assert eqx.filter_jit(package.model)(x).grid == package.manifest.grid.refined((4, 6)) == (8, 12)
+
+
+def test_a_refinement_that_is_not_the_network_s_is_not_published(tmp_path: Path) -> None:
+    for wrong in (1, 3):
+        manifest = finer(refinement=wrong)
+        with pytest.raises(ValueError, match=rf"gives fields on \(16, 16\), but grid\.refinement is {wrong}, which"):
+            write_package(tmp_path, manifest, new_network(manifest), card="")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Leaning(AbstractNetwork):
+    """Gives the fine pixels one place too far along the first axis: the control."""
+
+    network: AbstractNetwork
+
+    @property
+    def translation_step(self) -> int:
+        return 1
+
+    def __call__(self, image: MultiImage) -> MultiImage:
+        return translate(self.network(image), (1, 0))
+
+
+def test_a_network_that_breaks_its_group_on_the_fine_grid_alone_is_not_published(tmp_path: Path) -> None:
+    manifest = finer(boundary=("periodic", "periodic"))
+    with pytest.raises(ValueError, match=r"must commute with B2, but .* changes vector\[0\]"):
+        write_package(tmp_path, manifest, Leaning(new_network(manifest)), card="")
+
+
+def test_packages_of_the_first_format_are_read(published: Path, package: Path) -> None:
+    content = json.loads((package / "manifest.json").read_text())
+    del content["grid"]["refinement"]
+    rewrite(package, format=1, grid=content["grid"])
+    assert load_package(package).manifest.grid == MANIFEST.grid
+    assert verify_package(published).format == 2
 
 
 def test_manifests_are_read_without_jax(published: Path) -> None:

@@ -9,7 +9,8 @@ import equifield
 from equifield import FieldType, MultiImage, equivariance_report
 from equifield.groups import group_named
 from equifield.multi_image import random_image
-from equifield.ops import act
+from equifield.nn import Upsample
+from equifield.ops import act, translate
 from equifield.symmetry import FieldFunction
 
 FIELDS = FieldType.parse("1x scalar + 2x vector")
@@ -40,6 +41,20 @@ def test_a_broken_function_is_found_with_field_and_element() -> None:
     broken = next(g for g in group_named("B2") if str(g) == element)
     difference = act(broken.inverse(), shear(act(broken, image()))) - shear(image())
     np.testing.assert_allclose(report.residual, difference.array)
+
+
+def test_a_function_may_refine_the_grid() -> None:
+    """The control repeats pixels towards their upper ends alone: it commutes with translations, with no reflection."""
+    torus = image(("periodic", "periodic"))
+    finer = equivariance_report(Upsample((2, 2), method="linear"), torus, group_named("B2"))
+    assert finer.passed and len(finer.transformations) == 8 + 2
+    assert finer.grid == (4, 6) and finer.residual.shape[1:3] == (8, 12)
+
+    def leaning(x: MultiImage) -> MultiImage:
+        return translate(Upsample(2)(x), (1, 0))
+
+    errors = equivariance_report(leaning, torus, group_named("flips2")).errors.max(axis=1)
+    assert errors[0] == errors[-1] == errors[-2] == 0 and errors[1:-2].max() > 0.1
 
 
 def test_a_result_that_is_not_a_number_fails() -> None:

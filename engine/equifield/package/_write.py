@@ -23,7 +23,7 @@ from ._errors import PackageCorrupt, PackageExists
 from ._field_model import field_type_of
 from ._load import load_package
 from ._verify import CARD, CERTIFICATE, CHECKPOINT, MANIFEST, digest_of, files_of, sha256_of_file
-from .manifest import Manifest, packed_fields
+from .manifest import FORMAT, Manifest, packed_fields
 
 CERTIFIED_BATCH = 2
 PUBLISHED = "has been published already. Packages never change: use the next version."
@@ -44,7 +44,7 @@ def write_package(
     **Arguments:**
 
     - store: the folder of all packages.
-    - manifest: what the model takes and gives; `files`, `digest` and `translation_step` are
+    - manifest: what the model takes and gives; `format`, `files`, `digest` and `translation_step` are
       filled in here.
     - network: the trained network, as `build_model` made it, in normalised units.
     - card: what a reader must know about the model: data, training, metrics, limits. Markdown.
@@ -66,7 +66,7 @@ def write_package(
             f"`write_package({manifest.name})`: the network takes sides that are multiples of "
             f"{network.translation_step}, but grid.multiple is {manifest.grid.multiple}. Set it to that."
         )
-    manifest = manifest.model_copy(update={"translation_step": network.translation_step})
+    manifest = manifest.model_copy(update={"format": FORMAT, "translation_step": network.translation_step})
     programs = _programs.export(manifest, network) if exported else {}
     served = _served(manifest, network, programs, target, seed)
     report = certify(manifest, served, seed=seed)
@@ -92,7 +92,7 @@ def write_package(
 def certify(manifest: Manifest, network: AbstractNetwork, *, seed: int) -> EquivarianceReport:
     """The equivariance report of a network on random normalised fields, on the default grid of the manifest.
 
-    **Raises** `ValueError` when it does not pass.
+    **Raises** `ValueError` when it does not pass, and when the outputs lie on another grid than the manifest says.
     """
     normal = random_image(
         field_type_of(manifest.inputs),
@@ -108,6 +108,12 @@ def certify(manifest: Manifest, network: AbstractNetwork, *, seed: int) -> Equiv
         group_named(manifest.group),
         translation_step=network.translation_step,
     )
+    given, said = report.residual.shape[1:-1], manifest.grid.refined(manifest.grid.default)
+    if given != said:
+        raise ValueError(
+            f"`write_package({manifest.name})`: from the grid {manifest.grid.default} the network gives fields on "
+            f"{given}, but grid.refinement is {manifest.grid.refinement}, which says {said}. Set it to what it does."
+        )
     if not report.passed:
         element, field, error = report.worst
         raise ValueError(

@@ -5,14 +5,14 @@ Reading a manifest needs pydantic alone, so that processes which must not import
 
 import itertools
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ..boundary import Boundary
 from ..groups import group_named
 
-FORMAT = 1
+FORMAT: Final = 2
 """The newest package format that this version reads, and the one it writes."""
 
 SMALLEST_CHECK = 8
@@ -76,6 +76,9 @@ class GridSpec(_Frozen):
 
     `multiple` divides every side (a U-Net that halves twice needs 4); `minimum` is the shortest side.
     `spacing="any"` means that coordinates are read as plain indices. `warm` lists grids compiled at start-up.
+
+    Pixels are cells, and `refinement` says into how many every one is divided along each axis in the outputs: their
+    centres lie inside of it, evenly spaced and symmetric about its own.
     """
 
     axes: tuple[AxisName, ...] = Field(min_length=1, max_length=3)
@@ -83,6 +86,7 @@ class GridSpec(_Frozen):
     spacing: Literal["uniform", "any"] = "uniform"
     multiple: int = Field(default=1, ge=1)
     minimum: int = Field(default=1, ge=1)
+    refinement: int = Field(default=1, ge=1)
     warm: tuple[tuple[int, ...], ...] = ()
 
     @model_validator(mode="after")
@@ -105,6 +109,10 @@ class GridSpec(_Frozen):
         """The grid on which a model is checked when nobody names one: the first warm one, or a small one."""
         side = -(-max(self.minimum, SMALLEST_CHECK) // self.multiple) * self.multiple
         return self.warm[0] if self.warm else (side,) * len(self.axes)
+
+    def refined(self, grid: tuple[int, ...]) -> tuple[int, ...]:
+        """The grid of the outputs, when the inputs lie on this one."""
+        return tuple(side * self.refinement for side in grid)
 
 
 class Architecture(_Frozen):
@@ -131,7 +139,7 @@ class Manifest(_Frozen):
     `time_step` is the time between a state and the next one that the model predicts from it, in seconds.
     """
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = FORMAT
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: str = Field(pattern=r"^[1-9][0-9]*$")
     title: str

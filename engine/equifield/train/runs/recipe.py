@@ -166,4 +166,9 @@ def _try(recipe: Recipe, architecture: Architecture) -> None:
     image = random_image(
         field_type_of(recipe.inputs), recipe.grid.boundary, recipe.grid.default, batch=(1,), key=jr.key(0)
     )
-    eqx.filter_eval_shape(lambda network, image: network(image), network, image)
+    given = eqx.filter_eval_shape(lambda network, image: network(image), network, image)
+    if given.grid != recipe.grid.refined(image.grid):
+        raise ValueError(
+            f"{architecture.name} gives fields on the grid {given.grid} from those on {image.grid}, but "
+            f"grid.refinement is {recipe.grid.refinement}. Set it to what the network does."
+        )
