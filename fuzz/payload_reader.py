@@ -27,8 +27,8 @@ LIMITS = Limits(decoded_bytes=2**24, chunk_bytes=2**22)
 KINDS = ("netcdf3", "netcdf4", "json")
 
 
-def model(spacing: str) -> Manifest:
-    """A model that gives back the wind and the temperature that it takes."""
+def model(spacing: str, refinement: int) -> Manifest:
+    """A model that gives back the wind and the temperature that it takes, on the same grid or a finer one."""
     parts = (
         Component(axes=("x",), variable="u", standard_names=("eastward_wind",)),
         Component(axes=("y",), variable="v", standard_names=("northward_wind",)),
@@ -48,13 +48,13 @@ def model(spacing: str) -> Manifest:
             "group": "B2",
             "inputs": fields,
             "outputs": fields,
-            "grid": GridSpec(axes=("x", "y"), boundary=("zero", "zero"), spacing=spacing),
+            "grid": GridSpec(axes=("x", "y"), boundary=("zero", "zero"), spacing=spacing, refinement=refinement),
             "provenance": {"created": "", "engine_version": "", "training": "", "data": ""},
         }
     )
 
 
-MODELS = (model("uniform"), model("any"))
+MODELS = tuple(model(spacing, refinement) for refinement in (1, 2) for spacing in ("uniform", "any"))
 
 
 def try_one(data: bytes) -> None:
@@ -65,7 +65,7 @@ def try_one(data: bytes) -> None:
         stagger="center" if choice & 4 else None,
         units={"t": "degC"} if choice & 8 else {},
     )
-    manifest = MODELS[choice >> 4 & 1]
+    manifest = MODELS[(choice >> 4 & 1) + (choice >> 5 & 2)]
     try:
         kind = kind_of(body, "application/json")
         if kind == "netcdf4":
@@ -75,7 +75,8 @@ def try_one(data: bytes) -> None:
         packed, plan, shell = decode(body, kind, manifest, options, LIMITS)
         how = {"kind": KINDS[choice % 3], "dtype": "float64" if choice & 32 else "float32", "compress": 0}
         message = {"plan": plan.to_json(), "options": how, "sent": kind, "attributes": {"history": "fuzzed"}}
-        encode(shell.to_bytes(), message, manifest, packed)
+        finer = manifest.grid.refinement
+        encode(shell.to_bytes(), message, manifest, packed.repeat(finer, 1).repeat(finer, 2))
     except PayloadProcessFailed:
         raise
     except DomainError as error:

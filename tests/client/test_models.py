@@ -18,7 +18,7 @@ def test_a_model_is_read_with_its_fields_grid_and_certificate(model_json: Json, 
     assert [component.variable for component in info.inputs[0].components] == ["u", "v"]
     assert info.inputs[0].components[0].axes == ("x",)
     assert info.inputs[0].scale == 8.0
-    assert info.grid == GridSpec(("x", "y"), ("periodic", "zero"), multiple=4, warm=((32, 32),))
+    assert info.grid == GridSpec(("x", "y"), ("periodic", "zero"), multiple=4, refinement=2, warm=((32, 32),))
     assert info.certificate == parse(EquivarianceReport, report_json)
     assert info.provenance == {"seed": 0}
 

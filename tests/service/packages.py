@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from equifield.architectures import build_model
 from equifield.package import (
     Architecture,
@@ -45,25 +47,39 @@ def manifest(name: str = "tiny", version: str = "1") -> Manifest:
     )
 
 
+def finer() -> Manifest:
+    """A small model of the velocity alone, on a grid twice as fine."""
+    network: JsonValue = {"name": "SuperResolution", "config": {"hidden": "2x scalar + 1x vector", "num_blocks": 1}}
+    small = manifest("finer")
+    grid = small.grid.model_copy(update={"refinement": 2})
+    architecture = Architecture(name="Residual", config={"network": network})
+    only = {"inputs": (VELOCITY,), "outputs": (VELOCITY,), "grid": grid, "architecture": architecture}
+    return small.model_copy(update=only)
+
+
 def publish(store: Path, name: str = "tiny", version: str = "1", weight: float = 1.0) -> Path:
     """Writes the small model into a store, its weights times a number; returns the path of the package.
 
     With its own weights a rollout grows by 3 at each step, with half of them it comes to rest.
     """
+    return publish_as(store, manifest(name, version), weight)
+
+
+def publish_as(store: Path, content: Manifest, weight: float = 1.0) -> Path:
+    """Writes the model that a manifest describes, with random weights times a number."""
     import equinox as eqx
     import jax
     import jax.random as jr
 
     from equifield.groups import group_named
 
-    content = manifest(name, version)
     network = build_model(
         content.architecture.name,
         content.architecture.config,
         group_named(content.group),
         field_type_of(content.inputs),
         field_type_of(content.outputs),
-        key=jr.key(int(version)),
+        key=jr.key(int(content.version)),
     )
     network = jax.tree.map(lambda leaf: leaf * weight if eqx.is_inexact_array(leaf) else leaf, network)
     return write_package(store, content, network, card="# A tiny model\n\nFor tests.\n")

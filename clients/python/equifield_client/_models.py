@@ -39,13 +39,17 @@ class FieldSpec:
 
 @dataclass(frozen=True)
 class GridSpec:
-    """The grids that a model takes: `multiple` divides every side, `minimum` is the shortest."""
+    """The grids that a model takes: `multiple` divides every side, `minimum` is the shortest.
+
+    Its outputs have `refinement` times as many points along each axis.
+    """
 
     axes: tuple[str, ...]
     boundary: tuple[str, ...]
     spacing: str = "uniform"
     multiple: int = 1
     minimum: int = 1
+    refinement: int = 1
     warm: tuple[tuple[int, ...], ...] = ()
 
 

@@ -10,7 +10,7 @@ from equifield.package.manifest import FieldSpec, Manifest
 from .. import tracing
 from ..metrics import Metrics
 from ..payload import Decoded, PayloadPool, ReadOptions
-from .errors import DeadlineExceeded
+from .errors import DeadlineExceeded, InflatedTooLarge
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,22 @@ async def decode(pool: PayloadPool, metrics: Metrics, body: bytes, manifest: Man
 
 def sample_bytes(manifest: Manifest, grid: tuple[int, ...]) -> int:
     """Bytes of one float32 sample on a grid, on its way in or out, whichever is more."""
-    features = max(_features(manifest.inputs, manifest.ndim), _features(manifest.outputs, manifest.ndim))
-    return 4 * features * math.prod(grid)
+    taken = _features(manifest.inputs, manifest.ndim) * math.prod(grid)
+    given = _features(manifest.outputs, manifest.ndim) * math.prod(manifest.grid.refined(grid))
+    return 4 * max(taken, given)
+
+
+def check_answer(samples: int, sample_bytes: int, *, most: int) -> None:
+    """Lets a request pass whose samples fit into one answer.
+
+    Raises:
+        InflatedTooLarge: they have more than `most` bytes.
+    """
+    if samples * sample_bytes > most:
+        raise InflatedTooLarge(
+            f"The prediction for {samples} samples has {samples * sample_bytes} bytes, and one answer at most {most}: "
+            f"{most // sample_bytes} samples. Send fewer, or raise EQUIFIELD_ARENA_BYTES."
+        )
 
 
 def _features(fields: tuple[FieldSpec, ...], ndim: int) -> int:

@@ -66,7 +66,7 @@ class Checker:
         return measured.report
 
     async def residual(self, ask: Ask, body: bytes, *, form: Form, guest: Guest) -> Prediction:
-        """The residual g^-1 f(g x) - f(x) of the worst transformation, as a file like the one that was sent.
+        """The residual g^-1 f(g x) - f(x) of the worst transformation, as a file like a prediction.
 
         Raises:
             InvalidQuery: there is no file, or it has more samples than are checked at one time.
@@ -96,7 +96,7 @@ class Checker:
 
     async def _decode(self, manifest: Manifest, ask: Ask, body: bytes, guest: Guest) -> Decoded:
         decoded = await decode(self._pool, self._metrics, body, manifest, ask)
-        guest.hold(decoded.array.nbytes)
+        guest.hold(len(decoded.array) * sample_bytes(manifest, decoded.array.shape[1:-1]))
         return decoded
 
     async def _measure(

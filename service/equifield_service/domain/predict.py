@@ -14,7 +14,7 @@ from ..metrics import Metrics
 from ..payload import Kind, PayloadPool, WriteOptions
 from ..payload import Precision as Type
 from ..scheduling import Array, BatchKey, Guest, Precision, Scheduler
-from .asking import Ask, sample_bytes
+from .asking import Ask, check_answer, sample_bytes
 from .errors import InvalidQuery
 from .preparing import prepare
 from .registry import Entry, Registry
@@ -94,7 +94,7 @@ class Predictor:
         frame, array, key = prepared.frame, prepared.array, prepared.key
         del prepared
         options = write_options(form, frame.kind)
-        guest.hold(array.nbytes)
+        guest.hold(len(array) * sample_bytes(manifest, key.grid))
         work = self._compute(manifest, key, array, form, ask, guest)
         del array  # the work holds it for as long as it needs it
         prediction = await work
@@ -117,7 +117,9 @@ class Predictor:
     ) -> Array:
         """What the model gives: `(batch, *grid, features)`, of a rollout `(batch, frames, *grid, features)`."""
         size, steps = sample_bytes(manifest, key.grid), form.steps
-        if steps is not None:
+        if steps is None:
+            check_answer(len(array), size, most=self._scheduler.max_batch_bytes)
+        else:
             itemsize = np.dtype(form.dtype).itemsize
             check_room(array.shape, steps, itemsize=itemsize, most=self._scheduler.max_batch_bytes)
             guest.hold(array.nbytes * steps.frames)

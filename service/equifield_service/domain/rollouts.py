@@ -55,6 +55,12 @@ def check_autoregressive(manifest: Manifest) -> None:
     Raises:
         NotAutoregressive: it does not, so that it cannot be applied to its own outputs.
     """
+    if manifest.grid.refinement > 1:
+        raise NotAutoregressive(
+            f"Model {manifest.name}/{manifest.version} gives fields on a grid {manifest.grid.refinement} times finer "
+            f"than it takes them; a rollout needs a model that keeps the grid. Leave out `steps`, or choose another "
+            f"model."
+        )
     takes, gives = ([_meaning(field) for field in packed_fields(side)] for side in (manifest.inputs, manifest.outputs))
     if takes != gives:
         raise NotAutoregressive(

@@ -22,6 +22,7 @@ from .fields import find_fields
 from .missing import fill
 from .packing import Packed, Plan, locate, make_plan, names_of, pack
 from .reading import File, opened
+from .refining import refined
 from .shell import Shell, shell_of
 from .staggered import centred
 from .steps import rolled_out, steps_axis
@@ -122,7 +123,10 @@ def _decode(
     plan.notes.extend(notes)
     if options.rollout:
         plan = replace(plan, steps=steps_axis(file.variables, kept, plan, manifest))
-    return packed, plan, shell_of(file, kept, mask)
+    shell = shell_of(file, kept, mask)
+    if manifest.grid.refinement > 1:
+        shell, plan = refined(file, shell, plan, manifest.grid.refinement)
+    return packed, plan, shell
 
 
 def encode(shell: Bytes, message: Message, manifest: Manifest, prediction: Packed, new: Allocate = np.empty) -> Bytes:

@@ -33,7 +33,7 @@ class Plan:
     """How an answer goes back into the shape of the file that was sent. Plain JSON values.
 
     Attributes:
-        sizes: Every dimension of the fields but those that count components, in the file's order.
+        sizes: Every dimension of the outputs but those that count components, in the file's order.
         grid: The dimension of each axis of the model, in the model's order.
         decreasing: The dimensions that are flipped between file and model.
         stacked: Of each stacked input field, its component dimensions, and whether they come first.

@@ -139,8 +139,8 @@ class PayloadPool:
         Args:
             manifest: Of the same model.
             frame: That of what `decode` returned.
-            prediction: `(batch, *grid, features)`, in the order of the manifest's outputs; of a rollout
-                `(batch, frames, *grid, features)`.
+            prediction: `(batch, *grid, features)` on the grid of the outputs, in the order of the manifest's outputs;
+                of a rollout `(batch, frames, *grid, features)`.
             options: How to write it.
             attributes: Global attributes to set; `history` is appended to the file's own.
             timeout: Seconds that are left to the request.
@@ -151,13 +151,13 @@ class PayloadPool:
             NotAcceptable: The kind cannot hold the file's coordinates.
             DeadlineExceeded: The request's time is over.
         """
-        batch, *grid = frame.shape
+        batch, grid = frame.shape[0], manifest.grid.refined(frame.shape[1:])
         frames = () if progress is None else (len(progress.numbers),)
         expected = (batch, *frames, *grid, len(packed_components(manifest.outputs, manifest.grid.axes)))
         if prediction.shape != expected or prediction.dtype != np.float32:
             raise ValueError(
-                f"`encode` needs a float32 prediction of shape {expected}, the batch and grid of the input "
-                f"with the features of the outputs, but got {prediction.dtype} {prediction.shape}."
+                f"`encode` needs a float32 prediction of shape {expected}, the batch of the input on the "
+                f"grid of the outputs with their features, but got {prediction.dtype} {prediction.shape}."
             )
         message = _message(
             "encode",

@@ -21,6 +21,8 @@ from .values import Buffer, Kind, Limits
 
 PACKING = {"scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "dtype"}
 """The attributes that say that the values are other ones than those that are stored."""
+RANGES = {"valid_range", "valid_min", "valid_max", "actual_range"}
+"""The attributes that say between which numbers the values lie."""
 NAME = "body"
 """Under which a body is opened; the library takes some names for addresses to fetch."""
 

@@ -10,9 +10,8 @@ from ..domain.errors import StaggeredGrid
 from .axes import EAST, NORTH
 from .describing import listing, text
 from .fields import Found
-from .reading import PACKING, File, decoded
+from .reading import PACKING, RANGES, File, decoded
 
-VALID = {"valid_range", "valid_min", "valid_max"}
 ABOUT_FACES = {"bounds", "cell_measures"}
 
 Pair = tuple[str, int, str, int]
@@ -82,7 +81,7 @@ def _averaged(file: File, name: str, centre_of: Mapping[str, str]) -> xr.Variabl
         low, high = values.isel({dim: slice(None, -1)}), values.isel({dim: slice(1, None)})
         step = high - low
         values = low + ((step + 180) % 360 - 180 if around else step) / 2
-    kept = {key: value for key, value in variable.attrs.items() if key not in PACKING | VALID | ABOUT_FACES}
+    kept = {key: value for key, value in variable.attrs.items() if key not in PACKING | RANGES | ABOUT_FACES}
     return xr.Variable([centre_of.get(str(dim), str(dim)) for dim in values.dims], values.values, kept)
 
 

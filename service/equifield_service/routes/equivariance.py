@@ -34,7 +34,7 @@ def router(parts: Parts) -> APIRouter:
         """Measures how far the model is from commuting with its group, on the file sent or on random fields.
 
         One row per group element, or translation, and output field, and a verdict. With `Accept: application/netcdf`
-        the residual under the worst of them, on the grid of the file that was sent.
+        the residual under the worst of them, as a file like a prediction.
         """
         query = read_query(CheckQuery, request)
         ask = ask_of(request, name, query, parts.settings)

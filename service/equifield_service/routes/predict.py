@@ -24,7 +24,10 @@ def router(parts: Parts) -> APIRouter:
         response_class=Response,
         responses={
             **responses(*WORK, NotAcceptable, NotAutoregressive),
-            200: {"description": "The predicted fields, on the grid of the file that was sent", "content": FILE},
+            200: {
+                "description": "The predicted fields, on the grid of the file that was sent or a finer one",
+                "content": FILE,
+            },
         },
         openapi_extra=described(PredictQuery, needs_body=True),
     )

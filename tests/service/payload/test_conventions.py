@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import xarray as xr
 from compliance_checker.runner import CheckSuite  # type: ignore[import-untyped]
@@ -14,6 +15,11 @@ from equifield_service.payload import Kind, Progress
 Write = Callable[..., bytes]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the checker's own
+
+
+def repeated(array: npt.NDArray[np.float32], finer: int) -> npt.NDArray[np.float32]:
+    """Fields `(batch, *grid, features)` with every pixel cut into so many along each axis of the grid."""
+    return np.kron(array, np.ones((1, *[finer] * (array.ndim - 2), 1), np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,7 @@ def stacked(wind: xr.Dataset) -> xr.Dataset:
     return data
 
 
+@pytest.mark.parametrize("finer", [1, 2], ids=["same grid", "finer grid"])
 @pytest.mark.parametrize(
     ("make", "model", "kind"),
     [
@@ -92,12 +99,13 @@ def test_what_is_written_has_no_faults_that_were_not_sent(
     make: Callable[[xr.Dataset], xr.Dataset],
     model: str,
     kind: Kind,
+    finer: int,
 ) -> None:
     body = write(make(wind), kind)
-    manifest = getattr(models, model)
+    manifest = models.on(getattr(models, model), refinement=finer)
     decoded = pool.decode(body, manifest, missing="nearest")
     added = {"Conventions": "CF-1.11", "history": "predicted", "source": "identity/1", "equivariance_error": "1e-07"}
-    answer = pool.encode(manifest, decoded, attributes=added)
+    answer = pool.encode(manifest, decoded, repeated(decoded.array, finer), attributes=added)
     sent, got = complaints(suite, tmp_path / "sent.nc", body), complaints(suite, tmp_path / "got.nc", answer)
     assert got - sent == set()
 

@@ -61,7 +61,8 @@ def inner() -> xr.Dataset:
         dims = (f"eta_{point}", f"xi_{point}")
         east = 179.0 + 0.5 * xi + 0.1 * eta[:, None]
         data[f"lon_{point}"] = (dims, (east + 180) % 360 - 180, {"units": "degrees_east"})
-        data[f"lat_{point}"] = (dims, 10 + 0.5 * eta[:, None] + 0 * xi, {"units": "degrees_north"})
+        north = 10 + 0.5 * eta[:, None] + 0 * xi
+        data[f"lat_{point}"] = (dims, north, {"units": "degrees_north", "actual_range": [north.min(), north.max()]})
         values = {"rho": eta[:, None] * xi, "u": eta[:, None] + 2 * xi, "v": 3 * eta[:, None] - xi}[point]
         name = {"rho": "c"}.get(point, point)
         data[name] = (dims, values.astype("f4"), {"coordinates": f"lon_{point} lat_{point}"})
@@ -81,7 +82,7 @@ def test_components_on_inner_faces_come_to_the_corners_between_the_cells_with_a_
     assert set(back.u.attrs["coordinates"].split()) <= set(back.variables)
     for point in ("rho", "u", "v"):
         east = back[f"lon_{point}"]
-        assert east.dims == ("eta_v", "xi_u")
+        assert east.dims == ("eta_v", "xi_u") and "actual_range" not in back[f"lat_{point}"].attrs
         np.testing.assert_allclose((east - 179) % 360, 0.5 * xi + 0.1 * eta, atol=1e-9)
 
 

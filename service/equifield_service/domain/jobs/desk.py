@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from ...scheduling import Guest, Scheduler
-from ..asking import Ask
+from ..asking import Ask, check_answer
 from ..errors import IdempotencyConflict, QuotaExceeded, SpoolFailed
 from ..predict import Form
 from ..registry import Registry
@@ -62,8 +62,10 @@ class Desk:
         assignment = Assignment.of(ask, form)
         with self._registry.using(entry):
             opened = await self._opening.open(ask, body, assignment, datetime.now(UTC), trial=True)
-            guest.hold(opened.array.nbytes)
+            guest.hold(len(opened.array) * opened.sample_bytes)
             self._scheduler.room(opened.key.grid, opened.sample_bytes)
+            if assignment.steps is None:
+                check_answer(len(opened.array), opened.sample_bytes, most=self._scheduler.max_batch_bytes)
         id = new_id()
         piece = await asyncio.to_thread(self._spool.put, file_of(id, "input"), [body])
         order = Order(

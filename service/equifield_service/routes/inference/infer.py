@@ -68,7 +68,7 @@ class Infer:
             tensors = self._of(manifest)
             packed = tensors.pack(inputs)
             del inputs
-            guest.hold(packed.nbytes)
+            guest.hold(len(packed) * sample_bytes(manifest, packed.shape[1:-1]))
             request.state.samples = len(packed)
             work = self._infer(tensors, question, packed, deadline)
             del packed
@@ -101,7 +101,8 @@ class Infer:
     ) -> tuple[bytes, int | None]:
         """The body of the answer, and how much of it is JSON where tensors follow."""
         manifest, parameters, points = tensors.manifest, question.parameters, packed.shape[:-1]
-        numbers = {tensor.name: math.prod(points + tensor.shape) for tensor in tensors.outputs}
+        given = (*points[:1], *manifest.grid.refined(points[1:]))
+        numbers = {tensor.name: math.prod(given + tensor.shape) for tensor in tensors.outputs}
         binary = question.wanted(numbers, self._settings.max_json_bytes)
         if microseconds := parameters.get("timeout"):
             deadline = min(deadline, deadline_of(max(1, microseconds // 1000), self._settings))

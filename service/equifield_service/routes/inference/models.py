@@ -76,6 +76,7 @@ class Models:
                     "axes": {"string_value": ",".join(manifest.grid.axes)},
                     "boundary": {"string_value": ",".join(manifest.grid.boundary)},
                     "group": {"string_value": manifest.group},
+                    "refinement": {"string_value": str(manifest.grid.refinement)},
                 },
             }
         )
