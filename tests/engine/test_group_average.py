@@ -13,7 +13,7 @@ from equifield import FieldType, MultiImage
 from equifield.boundary import Boundary
 from equifield.groups import group_named
 from equifield.multi_image import random_image
-from equifield.nn import Conv, GroupAverage
+from equifield.nn import Conv, GroupAverage, Upsample
 from equifield.ops import act, translate
 from tests.engine.examples.pooling import PlainConv
 from tests.engine.laws import assert_commutes, worst_error
@@ -51,6 +51,15 @@ def test_the_average_of_a_discontinuous_function_commutes(getkey: Keys) -> None:
     x = random_image(FIELDS, ("periodic", "periodic"), (4, 4), key=getkey())
     assert worst_error(eqx.filter_jit(rude), x, B2) > 0.1
     assert_commutes(eqx.filter_jit(GroupAverage(rude, B2)), x, B2, 1e-5)
+
+
+def test_the_average_of_a_function_that_refines_the_grid_commutes(getkey: Keys) -> None:
+    def leaning(x: MultiImage) -> MultiImage:
+        return translate(Upsample(2)(x), (1, 0))
+
+    x = random_image(FIELDS, ("periodic", "periodic"), (3, 4), key=getkey())
+    assert worst_error(eqx.filter_jit(leaning), x, B2) > 0.1
+    assert_commutes(eqx.filter_jit(GroupAverage(leaning, B2)), x, B2, 1e-6)
 
 
 def test_the_average_commutes_with_its_own_group_alone(getkey: Keys) -> None:

@@ -40,7 +40,7 @@ class GroupAverage(eqx.Module):
         self.batch_size = batch_size
 
     def __call__(self, image: MultiImage) -> MultiImage:
-        """Maps what `model` maps, to the same grid and fields.
+        """Maps what `model` maps, to the grid and the fields that it gives.
 
         **Raises:** `ValueError` when the group acts on another number of axes, and when `model` changes the shape of
         the grid in a way that the group does not preserve.
