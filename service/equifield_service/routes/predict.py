@@ -25,7 +25,7 @@ def router(parts: Parts) -> APIRouter:
         responses={
             **responses(*WORK, NotAcceptable, NotAutoregressive),
             200: {
-                "description": "The predicted fields, on the grid of the file that was sent or a finer one",
+                "description": "The predicted fields, on the grid of the file or a finer one",
                 "content": FILE,
             },
         },

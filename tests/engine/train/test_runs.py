@@ -228,12 +228,13 @@ def test_none_in_a_recipe_is_no_value(tmp_path: Path) -> None:
         ('"ResNet"', '"Transformer"', "no architecture 'Transformer'"),
         ('"ResNet"', '"UNet"', "no UNet|its options"),
         ("num_blocks", "num_layers", "its options are hidden"),
+        ('"ResNet"', '"SuperResolution"', r"gives fields on the grid \(16, 16\) from .* grid.refinement is 1"),
         ('"B2"', '"C7"', "C7"),
         ('"netcdf"', '"oracle"', "oracle"),
         ('group = "B2"', "\n".join(['group = "B2"', "residual = true", OUTPUTS]), "`residual` is for forecasts"),
         ("name = ", "name ", "is neither TOML"),
     ],
-    ids=["range", "key", "architecture", "options", "option", "group", "source", "residual", "toml"],
+    ids=["range", "key", "architecture", "options", "option", "refinement", "group", "source", "residual", "toml"],
 )  # fmt: skip
 def test_a_recipe_that_cannot_be_followed_says_why_before_anything_runs(
     old: str, new: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
