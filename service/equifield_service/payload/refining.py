@@ -56,20 +56,22 @@ def refined(file: File, shell: Shell, plan: Plan, finer: int) -> tuple[Shell, Pl
 def _centres(file: File, name: str, grid: list[str], finer: int) -> Numbers | None:
     """A coordinate at the centres of the finer cells; None for what is none, or does not say enough."""
     variable = file.variables[name]
-    units = text(variable.attrs, "units")
+    units, name_in_cf = text(variable.attrs, "units"), text(variable.attrs, "standard_name")
+    is_longitude = units in EAST or name_in_cf == "longitude"
+    is_latitude = units in NORTH or name_in_cf == "latitude"
     is_axis = variable.ndim == 1 and (variable.dtype.kind == "f" or variable.dims == (name,))
-    if variable.dtype.kind not in "iuf" or not (is_axis or units in EAST + NORTH):
+    if variable.dtype.kind not in "iuf" or not (is_axis or is_longitude or is_latitude):
         return None
     numbers = decoded(file, name).values.astype(np.float64)
     for axis in (axis for axis, dim in enumerate(variable.dims) if dim in grid):
         points = np.moveaxis(numbers, axis, 0)
         steps = np.diff(points, axis=0)
-        if units in EAST and not is_axis:
+        if is_longitude and not is_axis:
             steps = (steps + 180) % 360 - 180
         if not steps.size or (not is_axis and np.abs(steps).max() > SMOOTH):
             return None
         numbers = np.moveaxis(_divided(points, steps, finer), 0, axis)
-    if units in NORTH and np.abs(numbers).max() > POLE:
+    if is_latitude and np.abs(numbers).max() > POLE:
         if not is_axis:
             return None
         raise GridUnsupported(

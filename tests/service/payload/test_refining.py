@@ -126,8 +126,12 @@ def test_one_point_along_an_axis_has_no_step_to_divide(finer: Callable[..., xr.D
     assert back.u.shape == (2, 12) and "lat" not in back.variables and "without 'lat'" in back.attrs["history"]
 
 
-def test_poles_are_refused_with_the_way_out(finer: Callable[..., xr.Dataset]) -> None:
+@pytest.mark.parametrize(
+    "units", [NORTH, {"units": "degrees", "standard_name": "latitude", "axis": "Y"}], ids=["CF", "plain"]
+)
+def test_poles_are_refused_with_the_way_out(finer: Callable[..., xr.Dataset], units: dict[str, str]) -> None:
     globe = plane(axes(np.linspace(90, -90, 5), np.linspace(0, 300, 6)), lat=5)
+    globe.lat.attrs = units
     with pytest.raises(GridUnsupported, match=r"'lat' would reach 101.25 degrees: a pole is a point"):
         finer(globe)
     assert float(finer(globe.isel(lat=slice(1, -1))).lat.max()) == 56.25
