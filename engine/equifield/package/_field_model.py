@@ -65,11 +65,11 @@ class FieldModel(eqx.Module):
 
     def normalised(self, prediction: MultiImage) -> MultiImage:
         """A prediction in normalised units, where fields of different units compare."""
-        return _normalise(prediction, self.out_affine)
+        return normalise(prediction, self.out_affine)
 
     def physical(self, image: MultiImage) -> MultiImage:
         """An image of normalised input fields in the manifest's units."""
-        return _restore(image, self.in_affine)
+        return restore(image, self.in_affine)
 
 
 def affine(fields: Sequence[FieldSpec], ndim: int) -> Affine:
@@ -91,12 +91,14 @@ def _diagonal(
     return with_kernel(layer, kernel, None if constants is None else jnp.asarray(constants, float))
 
 
-def _normalise(image: MultiImage, affine: Affine) -> MultiImage:
+def normalise(image: MultiImage, affine: Affine) -> MultiImage:
+    """Fields less their means, divided by their scales."""
     mean, scale = _vectors(affine, image.array.dtype)
     return image.with_array((image.array - mean) / scale)
 
 
-def _restore(image: MultiImage, affine: Affine) -> MultiImage:
+def restore(image: MultiImage, affine: Affine) -> MultiImage:
+    """Normalised fields, multiplied by their scales, with their means."""
     mean, scale = _vectors(affine, image.array.dtype)
     return image.with_array(image.array * scale + mean)
 

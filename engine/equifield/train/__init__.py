@@ -5,6 +5,7 @@ from importlib.util import find_spec
 if find_spec("optax") is None:
     raise ImportError("`equifield.train` needs optax. Install with: pip install 'equifield[train]'")
 
+from ._baseline import Baseline as Baseline
 from ._checkpoints import Checkpoints as Checkpoints
 from ._checkpoints import OtherTraining as OtherTraining
 from ._fit import Fit as Fit

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -24,6 +25,7 @@ from equifield.train.runs import (
     trained,
     twin_of,
 )
+from equifield.train.simulate import DecayingTurbulence2D, SubgridStress2D, fit_smagorinsky, gradient_model
 
 VELOCITY = {
     "name": "velocity",
@@ -171,7 +173,7 @@ def test_what_has_not_been_trained_or_judged_is_said(run: Path, tmp_path: Path) 
         publish(run / "twin", tmp_path)
 
 
-def test_a_regression_is_judged_beside_the_mean(tmp_path: Path) -> None:
+def test_a_closure_is_judged_beside_the_classical_ones_in_the_same_units(tmp_path: Path) -> None:
     stress = {
         "name": "stress",
         "order": 2,
@@ -186,12 +188,23 @@ def test_a_regression_is_judged_beside_the_mean(tmp_path: Path) -> None:
         "validation": 1,
         "testing": 1,
     }
+    problem = SubgridStress2D(DecayingTurbulence2D(**TURBULENCE | {"band": (1, 2)}))  # type: ignore[arg-type]
     closure = recipe(residual=False, outputs=[stress], data=data, twin=None)
     train(closure, tmp_path, Silent())
     evaluation = evaluate(tmp_path)
-    assert evaluation.scores.keys() == {"this model", "the mean"} and not evaluation.curves
-    assert evaluation.scores["the mean"]["SMSE"] == pytest.approx(4, rel=0.9)
-    assert trained(tmp_path)[0].given[0].scale > 0
+    assert evaluation.scores.keys() == {"this model", "the mean", "gradient model", "Smagorinsky"}
+    assert evaluation.scores["the mean"]["SMSE"] == pytest.approx(4, rel=0.9) and not evaluation.curves
+    velocity, tau = jax.tree.map(jnp.asarray, problem.simulate(1, seed=2)[np.arange(6)])
+    spacing = 2 * np.pi / 8
+    error = gradient_model(velocity, width=2 * spacing, spacing=spacing).array - tau.array
+    physical = np.sum(np.mean(np.square(error), axis=(0, 1, 2)))
+    scale = trained(tmp_path)[0].given[0].scale
+    assert evaluation.scores["gradient model"]["SMSE"] == pytest.approx(physical / scale**2, rel=1e-3)
+    assert scale != 1
+    fitted = fit_smagorinsky(problem.simulate(1, seed=0), spacing=spacing)
+    card = (publish(tmp_path, tmp_path / "store") / "card.md").read_text()
+    assert "`Smagorinsky` is an eddy viscosity, without the trace of the stress, whose constant" in card
+    assert f"fits the training data best: {fitted:.3g}." in card and "`the mean` always predicts" in card
 
 
 TOML = """

@@ -32,7 +32,7 @@ def card_of(
         f"{recipe.group} and with translations along periodic axes; `certificate.json` has the measured errors.",
         "## Errors on data it has not seen",
         _table(evaluation),
-        _explanation(recipe),
+        _explanation(recipe, evaluation),
         *(f"![{Path(name).stem}]({name})" for name in pictures),
         "## Data",
         recipe.data.describe(),
@@ -57,22 +57,21 @@ def _table(evaluation: Evaluation) -> str:
     return "\n".join([*head, *rows])
 
 
-def _explanation(recipe: Recipe) -> str:
-    """What the columns of the table are."""
+def _explanation(recipe: Recipe, evaluation: Evaluation) -> str:
+    """What the columns and the baselines of the table are."""
     sentences = [
         "Errors are in normalised units: fields divided by their scales in `manifest.json`. SMSE is the sum over "
         "components of the mean squared error; `turned`: of the same data after a rotation or reflection."
     ]
-    if not recipe.forecasts:
-        return " ".join([*sentences, "`the mean` always predicts the mean of the training data."])
     judge = recipe.evaluation
-    sentences += [
-        f"`one step`: SMSE of the next state, over all states. `{judge.steps} steps`: the mean SMSE over the states of "
-        f"a forecast from the beginning of each trajectory. `persistence` predicts that nothing changes."
-    ]
-    if judge.stable_steps is not None:
+    if recipe.forecasts:
+        sentences += [
+            f"`one step`: SMSE of the next state, over all states. `{judge.steps} steps`: the mean SMSE over the "
+            f"states of a forecast from the beginning of each trajectory."
+        ]
+    if recipe.forecasts and judge.stable_steps is not None:
         sentences += [
             f"`stable steps`: how many of {judge.stable_steps} pass before the mean square of any forecast is more "
             f"than four times that of its start."
         ]
-    return " ".join(sentences)
+    return " ".join([*sentences, *(f"`{name}` {says}." for name, says in evaluation.baselines.items())])

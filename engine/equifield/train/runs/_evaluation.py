@@ -12,18 +12,18 @@ from jaxtyping import Array, Float, Int
 from pydantic import BaseModel, ConfigDict
 
 from ...groups import group_named
-from ...models import LastStep
 from ...multi_image import MultiImage
 from ...ops import act, concatenate
-from ...package import field_type_of, load_package
+from ...package import load_package
 from ...rollout import Model, rollout
 from .._losses import nrmse, smse
 from ..data import Normalised, Samples, Windows, batches
+from ._baselines import baselines_of
 from ._samples import open_pairs, open_series
 from ._training import RECIPE, TWIN, trained
 from .recipe import Recipe, RecipeError
 
-MODEL, PERSISTENCE, MEAN = "this model", "persistence", "the mean"
+MODEL = "this model"
 EVALUATION = "evaluation.json"
 AGREE = 1e-2
 """How far, relatively, errors of the same model on the same data may differ from machine to machine."""
@@ -39,12 +39,14 @@ class Evaluation(BaseModel):
 
     - scores: by who predicts, by metric.
     - curves: by who predicts, the error after each step of a forecast.
+    - baselines: by name, what those do that have learned nothing.
     """
 
     model_config = ConfigDict(frozen=True)
 
     scores: dict[str, Score]
     curves: dict[str, list[float]] = {}
+    baselines: dict[str, str] = {}
 
     @property
     def metrics(self) -> list[str]:
@@ -87,25 +89,20 @@ def evaluate_package(package: Path) -> tuple[Evaluation, Evaluation]:
 
 
 def judged(recipe: Recipe, models: Mapping[str, Model]) -> Evaluation:
-    """The errors of models in normalised units, and of predictors that learn nothing."""
+    """The errors of models in normalised units, and of predictors that have learned nothing."""
+    baselines = baselines_of(recipe)
+    everyone: dict[str, Model] = {**models, **{name: baseline.predict for name, baseline in baselines.items()}}
+    says = {name: baseline.says for name, baseline in baselines.items()}
     if recipe.forecasts:
-        source, target = field_type_of(recipe.inputs), field_type_of(recipe.given)
-        same = LastStep(group_named(recipe.group), source, target, past_steps=1)
-        everyone: dict[str, Model] = {**models, PERSISTENCE: same}
         found = {name: _forecast(recipe, model) for name, model in everyone.items()}
         return Evaluation(
             scores={name: score for name, (score, _) in found.items()},
             curves={name: curve for name, (_, curve) in found.items()},
+            baselines=says,
         )
     pairs = Normalised(open_pairs(recipe, "testing"), recipe.inputs, recipe.given)
-    target = field_type_of(recipe.given)
-
-    def mean(image: MultiImage) -> MultiImage:
-        return MultiImage(jnp.zeros((*image.array.shape[:-1], target.size(image.ndim))), target, image.boundary)
-
-    return Evaluation(
-        scores={name: _regression(recipe, model, pairs) for name, model in {**models, MEAN: mean}.items()}
-    )
+    scores = {name: _regression(recipe, model, pairs) for name, model in everyone.items()}
+    return Evaluation(scores=scores, baselines=says)
 
 
 def _regression(recipe: Recipe, model: Model, pairs: Samples) -> Score:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, model_validator
 
 from ...package import FieldSpec, GridSpec
+from .._baseline import Baseline
 from ..data import Excerpt, NetCDFSeries, Pairs, PDEBenchSeries, Series, WellSeries
 from ..simulate import Burgers3D, DecayingTurbulence2D, ForcedTurbulence2D, SubgridStress2D
 
@@ -51,6 +52,11 @@ class Simulation(_Frozen):
         seed = len(get_args(Role)) * self.seed + get_args(Role).index(role)
         data: Series | Pairs = self._made().simulate(getattr(self, role), seed=seed)
         return data
+
+    def baselines(self, inputs: Fields, outputs: Fields, grid: GridSpec) -> dict[str, Baseline]:
+        """What is known to predict the outputs of a problem of pairs, in physical units."""
+        known: dict[str, Baseline] = self._made().baselines(self.open("training", inputs, outputs, grid))
+        return known
 
     def describe(self) -> str:
         """The physics, for a model card."""
@@ -110,6 +116,10 @@ class Files(_Frozen):
         return Pairs(
             self._part(part, self._netcdf(files, inputs, grid)), self._part(part, self._netcdf(files, outputs, grid))
         )
+
+    def baselines(self, inputs: Fields, outputs: Fields, grid: GridSpec) -> dict[str, Baseline]:
+        """Nothing is known of fields that come from files."""
+        return {}
 
     def describe(self) -> str:
         """Where the data come from, for a model card."""

@@ -1,5 +1,6 @@
 """What a coarse grid does not see of a turbulent flow."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,13 @@ from jaxtyping import Array, Float
 
 from ...package._field_model import field_type_of
 from ...package.manifest import FieldSpec
+from .._baseline import Baseline
 from ..data import ArraySeries, Pairs
 from ._cache import simulated
 from ._decaying_turbulence import DecayingTurbulence2D
+from ._gradient_model import gradient_model
 from ._periodic import SIDE, coarse
+from ._smagorinsky import fit_smagorinsky, smagorinsky
 from ._specifications import STRESS, TORUS, VELOCITY
 
 
@@ -61,6 +65,22 @@ class SubgridStress2D:
         made = simulated(self, lambda key: flow.observe(flow.start(key), self.filtered), trajectories, seed, cache)
         velocity = ArraySeries(made["velocity"], field_type_of(self.inputs), TORUS)
         return Pairs(velocity, ArraySeries(made["stress"], field_type_of(self.outputs), TORUS))
+
+    def baselines(self, training: Pairs) -> dict[str, Baseline]:
+        """The classical closures in physical units, that of Smagorinsky with the constant that fits the pairs best."""
+        spacing = SIDE / self.turbulence.points
+        fitted = fit_smagorinsky(training, spacing=spacing)
+        return {
+            "gradient model": Baseline(
+                functools.partial(gradient_model, width=self.width * spacing, spacing=spacing),
+                "is the leading order of the stress, which has no constant to fit",
+            ),
+            "Smagorinsky": Baseline(
+                functools.partial(smagorinsky, coefficient=fitted, spacing=spacing),
+                f"is an eddy viscosity, without the trace of the stress, whose constant fits the training data best: "
+                f"{fitted:.3g}",
+            ),
+        }
 
     def filtered(self, velocity: Float[Array, "2 x y"]) -> dict[str, Float[Array, "points points features"]]:
         """The coarse `velocity` and the `stress` of a velocity on the fine grid."""
