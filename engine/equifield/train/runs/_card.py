@@ -5,31 +5,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import equinox as eqx
-import jax
 
-from ...models import AbstractNetwork
-from ...package import Provenance
-from ._evaluation import Evaluation
+from ...package import Architecture, Provenance
+from ...planner._layers import parameters
+from ._evaluation import PLAIN, Evaluation
 from ._training import LOG
 from .recipe import Recipe
 
 
 def card_of(
     recipe: Recipe,
-    network: AbstractNetwork,
     evaluation: Evaluation,
     provenance: Provenance,
     folder: Path,
     pictures: Sequence[str],
 ) -> str:
     """Markdown: what the model does, how well, beside what, and where it comes from."""
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array)))
     epochs = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     minutes = sum(epoch["seconds"] for epoch in epochs) / 60
     parts = [
         f"# {recipe.title}",
-        f"{recipe.description} A {recipe.architecture.name} of {parameters} parameters that commutes with "
-        f"{recipe.group} and with translations along periodic axes; `certificate.json` has the measured errors.",
+        f"{recipe.description} {_networks(recipe, evaluation)}",
         "## Errors on data it has not seen",
         _table(evaluation),
         _explanation(recipe, evaluation),
@@ -45,6 +41,27 @@ def card_of(
         "\n".join(f"- {limit}" for limit in recipe.limits) or "None are known, because none were looked for.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _networks(recipe: Recipe, evaluation: Evaluation) -> str:
+    """What the model and its twin are, and what they commute with."""
+    said = (
+        f"The network, {_counted(recipe, recipe.architecture)}, commutes with {recipe.group} and with translations "
+        f"along periodic axes; `certificate.json` has the measured errors."
+    )
+    if recipe.twin is None or PLAIN not in evaluation.scores:
+        return said
+    return f"{said} The {PLAIN}, {_counted(recipe, recipe.twin)}, commutes with such translations alone."
+
+
+def _counted(recipe: Recipe, architecture: Architecture) -> str:
+    """An architecture, with the one inside of it, and how much there is to train."""
+    match architecture.config.get("network"):
+        case {"name": str(inner)}:
+            name = f"{architecture.name}({inner})"
+        case _:
+            name = architecture.name
+    return f"{name} of {parameters(eqx.filter_eval_shape(recipe.network, architecture, 0))} parameters"
 
 
 def _table(evaluation: Evaluation) -> str:

@@ -23,7 +23,7 @@ from ._samples import open_pairs, open_series
 from ._training import RECIPE, TWIN, trained
 from .recipe import Recipe, RecipeError
 
-MODEL = "this model"
+MODEL, PLAIN = "this model", "plain twin"
 EVALUATION = "evaluation.json"
 AGREE = 1e-2
 """How far, relatively, errors of the same model on the same data may differ from machine to machine."""
@@ -69,7 +69,7 @@ def evaluate(folder: Path) -> Evaluation:
     recipe, network = trained(folder)
     models: dict[str, Model] = {MODEL: network}
     if (folder / TWIN / RECIPE).exists():
-        models["plain twin"] = trained(folder / TWIN)[1]
+        models[PLAIN] = trained(folder / TWIN)[1]
     evaluation = judged(recipe, models)
     (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return evaluation

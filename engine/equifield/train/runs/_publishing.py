@@ -48,7 +48,7 @@ def publish(folder: Path, store: Path) -> Path:
         EVALUATION: (folder / EVALUATION).read_bytes(),
         **pictures,
     }
-    card = card_of(recipe, network, evaluation, provenance, folder, list(pictures))
+    card = card_of(recipe, evaluation, provenance, folder, list(pictures))
     return write_package(store, recipe.manifest(provenance), network, card=card, attachments=attachments)
 
 
