@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)]
 Into = Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")]
 Twin = Annotated[bool, typer.Option("--twin", help="Train the unconstrained twin, to compare with.")]
+Devices = Annotated[
+    int | None, typer.Option(min=1, help="Divide every batch among so many devices, such as GPUs.", show_default="one")
+]
 Run = Annotated[Path | None, typer.Argument(help="Folder of the run.", show_default=False)]
 Finished = Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)]
 Package = Annotated[Path | None, typer.Option(help="Measure the figures of a published package again.")]
@@ -33,18 +36,24 @@ Store = Annotated[Path, typer.Option(help="Folder of model packages.", envvar="E
 _out, _err = Console(), Console(stderr=True, highlight=False)
 
 
-def train(recipe: RecipeFile, into: Into = None, twin: Twin = False) -> None:
+def train(recipe: RecipeFile, into: Into = None, twin: Twin = False, devices: Devices = None) -> None:
     """Train the model of a recipe; after an interruption the same command goes on."""
     with _refusing():
+        import jax
+
         from .train import runs
 
+        known = jax.devices()
+        if devices is not None and devices > len(known):
+            raise ValueError(f"--devices {devices} asks for more than there are: {known}.")
+        among = None if devices is None else known[:devices]
         followed = runs.read_recipe(recipe)
         folder = Path("runs") / followed.name if into is None else into
         with _Bar() as bar:
             if twin:
-                result = runs.train(runs.twin_of(followed), folder / runs.TWIN, bar)
+                result = runs.train(runs.twin_of(followed), folder / runs.TWIN, bar, devices=among)
             else:
-                result = runs.train(followed, folder, bar)
+                result = runs.train(followed, folder, bar, devices=among)
     if not all(math.isfinite(epoch.training) for epoch in result.epochs):
         _err.print(f"equifield: the loss is no number in epoch {len(result.epochs)}. Lower the learning rate.")
         raise typer.Exit(1)

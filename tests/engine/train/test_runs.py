@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import typer
 
 from equifield import commands
 from equifield.package import load_package
@@ -160,6 +161,18 @@ def test_training_again_in_the_same_folder_changes_nothing_and_another_recipe_is
     other = recipe(training={"epochs": 3, "batch_size": 5, "learning_rate": 1e-2})
     with pytest.raises(OtherTraining, match="another training"):
         train(other, run, Silent())
+
+
+def test_batches_may_be_divided_among_devices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    even = recipe(training={"epochs": 2, "batch_size": 10, "learning_rate": 1e-2})
+    both = jax.devices()[:2]
+    alone, divided = (train(even, tmp_path / str(len(on)), devices=on).epochs for on in (both[:1], both))
+    assert [epoch.counts for epoch in divided] == pytest.approx([epoch.counts for epoch in alone], rel=1e-4)
+    weights = jax.tree.leaves(train(even, tmp_path / "2", devices=both).model)
+    assert all(leaf.sharding.device_set == set(both) for leaf in weights)
+    with pytest.raises(typer.Exit):
+        commands.train(tmp_path / "none.toml", devices=len(jax.devices()) + 1)
+    assert "asks for more than there are: [CpuDevice(id=0)" in capsys.readouterr().err
 
 
 def test_a_model_that_breaks_its_symmetry_is_not_published(run: Path, tmp_path: Path) -> None:

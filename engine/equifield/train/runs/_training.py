@@ -6,11 +6,12 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import equinox as eqx
+import jax
 import jax.random as jr
 
 from ...models import AbstractNetwork
@@ -56,11 +57,17 @@ def twin_of(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"architecture": recipe.twin, "twin": None})
 
 
-def train(recipe: Recipe, folder: Path, listener: Listener | None = None) -> Fit:
+def train(
+    recipe: Recipe,
+    folder: Path,
+    listener: Listener | None = None,
+    *,
+    devices: Sequence[jax.Device] | None = None,
+) -> Fit:
     """Follows a recipe in a folder, or goes on with it there.
 
     The folder holds the recipe with the statistics of its data, checkpoints, a line of JSON for each epoch, and at the
-    end the weights of the best model.
+    end the weights of the best model. Each batch is divided among the devices, as `train.fit` does it.
 
     **Raises:** `OtherTraining` for the folder of another recipe, and what the readers of the data raise.
     """
@@ -85,6 +92,7 @@ def train(recipe: Recipe, folder: Path, listener: Listener | None = None) -> Fit
             checkpoints=checkpoints,
             on_step=None if listener is None else listener.step,
             on_epoch=_logging(folder / LOG, listener),
+            devices=devices,
             key=jr.key(settings.seed),
         )
     shutil.rmtree(folder / WEIGHTS, ignore_errors=True)
