@@ -88,6 +88,15 @@ def test_variables_and_axes_are_found_by_their_cf_attributes(tmp_path: Path) -> 
     np.testing.assert_array_equal(opened(tmp_path / "winds.nc").read(1, slice(None)), packed(plain)[1])
 
 
+def test_variables_may_be_named(tmp_path: Path) -> None:
+    dataset = winds()
+    dataset.rename(u="zonal", v="u", t="v").to_netcdf(tmp_path / "winds.nc")
+    series = opened(tmp_path / "winds.nc", variables={"u": "zonal", "v": "u", "t": "v"})
+    np.testing.assert_array_equal(series.read(1, slice(None)), packed(dataset)[1])
+    with pytest.raises(ValueError, match="No variable is named 'heat'"):
+        opened(tmp_path / "winds.nc", variables={"t": "heat"})
+
+
 def test_each_file_may_be_a_trajectory_and_values_may_be_packed(tmp_path: Path) -> None:
     dataset, paths = winds(), [tmp_path / f"{member}.nc" for member in range(2)]
     small = {name: {"dtype": "int16", "scale_factor": 1e-3, "_FillValue": -32768} for name in "uvt"}

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import typer
+import xarray as xr
 
 from equifield import commands
-from equifield.package import load_package
+from equifield.package import FieldSpec, load_package
 from equifield.train import OtherTraining
 from equifield.train.runs import (
     Evaluation,
@@ -28,6 +29,7 @@ from equifield.train.runs import (
 )
 from equifield.train.simulate import DecayingTurbulence2D, SubgridStress2D, fit_smagorinsky, gradient_model
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 VELOCITY = {
     "name": "velocity",
     "order": 1,
@@ -222,6 +224,58 @@ def test_a_closure_is_judged_beside_the_classical_ones_in_the_same_units(tmp_pat
     assert evaluation.baselines["Smagorinsky"].endswith(f"whose constant fits the training data best: {fitted:.3g}")
 
 
+WINDS = [FieldSpec.model_validate(VELOCITY | {"units": "m/s"})]
+REFINING = {"name": "SuperResolution", "config": {"hidden": "2x vector", "num_blocks": 1, "norm_groups": None}}
+
+
+def test_winds_are_refined_and_judged_beside_interpolations_on_files_of_another_kind(tmp_path: Path) -> None:
+    known = {"files": [str(EXAMPLES / "ncep_wind.nc")]}
+    unseen = {"files": [str(EXAMPLES / "wind_temperature.nc")], "variables": {"u": "U", "v": "V"}}
+    downscaling = recipe(
+        inputs=WINDS,
+        grid={"axes": ["x", "y"], "boundary": ["periodic", "replicate"], "spacing": "any", "refinement": 2},
+        architecture=REFINING,
+        twin=None,
+        data={
+            "source": "netcdf",
+            "trajectory": "lev",
+            "training": known | {"times": [0, 2]},
+            "validation": known | {"times": [11, 12]},
+            "testing": unseen | {"trajectories": [5, 7]},
+        },
+        training={"epochs": 2, "batch_size": 1, "learning_rate": 1e-2},
+    )
+    assert not downscaling.forecasts
+    train(downscaling, tmp_path, Silent())
+    scores, followed = evaluate(tmp_path).scores, trained(tmp_path)[0]
+    assert list(scores) == ["this model", "the mean", "linear interpolation", "cubic interpolation"]
+    assert followed.inputs == followed.given and 5 < followed.given[0].scale < 20
+    winds = xr.open_dataset(EXAMPLES / "wind_temperature.nc").isel(time=0, lev=slice(5, 7))
+    coarse = winds.coarsen(lat=2, lon=2).mean()
+    errors = {name: winds[name] - interpolated(coarse[name]) for name in "UV"}
+    physical = sum(float((error**2).mean()) for error in errors.values())
+    assert scores["cubic interpolation"]["SMSE"] == pytest.approx(physical / followed.given[0].scale ** 2, rel=1e-3)
+    assert scores["cubic interpolation"]["SMSE"] < 0.7 * scores["linear interpolation"]["SMSE"]
+    package = publish(tmp_path, tmp_path / "store")
+    assert load_package(package).manifest.grid.refinement == 2
+    assert "The inputs are their means over cells of 2 pixels along each axis." in (package / "card.md").read_text()
+
+
+def interpolated(coarse: xr.DataArray) -> np.ndarray:
+    """Keys' cubic convolution to twice as many latitudes and longitudes, as weights of whole rows and columns."""
+    values = np.pad(coarse.values, ((0, 0), (2, 2), (0, 0)), "edge")
+    values = np.pad(values, ((0, 0), (0, 0), (2, 2)), "wrap")
+    for axis in (1, 2):
+        cells = values.shape[axis] - 4
+        near = [values.take(range(k, k + cells), axis) for k in range(5)]
+        weights = np.array([-9, 111, 29, -3]) / 128
+        before = sum(w * x for w, x in zip(weights[::-1], near[:4], strict=True))
+        after = sum(w * x for w, x in zip(weights, near[1:], strict=True))
+        shape = [*before.shape[:axis], 2 * cells, *before.shape[axis + 1 :]]
+        values = np.stack([before, after], axis + 1).reshape(shape)
+    return values
+
+
 TOML = """
 name = "tiny"
 title = "Tiny"
@@ -248,6 +302,11 @@ def test_none_in_a_recipe_is_no_value(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "recipe.toml").architecture.config["norm_groups"] is None
 
 
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_examples_can_be_followed(path: Path) -> None:
+    assert read_recipe(path).name == path.stem
+
+
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
@@ -259,7 +318,7 @@ def test_none_in_a_recipe_is_no_value(tmp_path: Path) -> None:
         ('"ResNet"', '"SuperResolution"', r"gives fields on the grid \(16, 16\) from .* grid.refinement is 1"),
         ('"B2"', '"C7"', "C7"),
         ('"netcdf"', '"oracle"', "oracle"),
-        ('group = "B2"', "\n".join(['group = "B2"', "residual = true", OUTPUTS]), "`residual` is for forecasts"),
+        ('group = "B2"', "\n".join(['group = "B2"', "residual = true", OUTPUTS]), "give all they take"),
         ("name = ", "name ", "is neither TOML"),
     ],
     ids=["range", "key", "architecture", "options", "option", "refinement", "group", "source", "residual", "toml"],

@@ -1,6 +1,7 @@
 """Data to train on: trajectories in memory and in files, windows over them, normalisation, batches."""
 
 from ._batches import batches as batches
+from ._coarsened import Coarsened as Coarsened
 from ._excerpt import Excerpt as Excerpt
 from ._netcdf import NetCDFSeries as NetCDFSeries
 from ._normalisation import Normalised as Normalised

@@ -34,6 +34,7 @@ class NetCDFSeries:
     - fields: the fields of a state, with their components.
     - grid: axis names and boundaries; unless its spacing is `any`, all steps must be equal.
     - constants: fields without a time dimension.
+    - variables: the variable of a component that is not found otherwise, by the component's: `{"u": "U10"}`.
     - axes: the dimension of an axis that is not found otherwise, such as `{"x": "west_east"}`.
     - time: the name of the time dimension, whose steps must be equal.
     - trajectory: the name of the dimension that counts trajectories, such as ensemble members.
@@ -52,6 +53,7 @@ class NetCDFSeries:
         grid: GridSpec,
         *,
         constants: Sequence[FieldSpec] = (),
+        variables: Mapping[str, str] | None = None,
         axes: Mapping[str, str] | None = None,
         time: str = "time",
         trajectory: str | None = None,
@@ -60,7 +62,8 @@ class NetCDFSeries:
         self.field_type = field_type_of(fields)
         self.boundary = grid.boundary
         self._constant_type = field_type_of(constants) if constants else None
-        self._files = tuple(_File(path, fields, constants, grid, axes or {}, time, trajectory) for path in every)
+        named = (variables or {}, axes or {}, time, trajectory)
+        self._files = tuple(_File(path, fields, constants, grid, *named) for path in every)
         if len(shapes := {(file.steps, file.grid) for file in self._files}) != 1:
             raise ValueError(f"All trajectories have as many states on the same grid, but the files have {shapes}.")
         self._places = [(file, number) for file in self._files for number in range(file.trajectories)]
@@ -105,14 +108,15 @@ class _File:
         fields: Sequence[FieldSpec],
         constants: Sequence[FieldSpec],
         grid: GridSpec,
+        variables: Mapping[str, str],
         axes: Mapping[str, str],
         time: str,
         trajectory: str | None,
     ):
         store: dict[str, Any] = {"engine": "zarr", "consolidated": False} if Path(path).suffix == ".zarr" else {}
         dataset = xr.open_dataset(fspath(path), decode_times=False, chunks=None, **store)
-        self._states = find_variables(dataset, fields, grid.axes)
-        self._fixed = find_variables(dataset, constants, grid.axes)
+        self._states = find_variables(dataset, fields, grid.axes, variables)
+        self._fixed = find_variables(dataset, constants, grid.axes, variables)
         self._axes = tuple(find_axes(self._states[0], grid, axes).values())
         self._time = time
         self._trajectory = trajectory if trajectory in dataset.dims else None

@@ -20,14 +20,16 @@ EVEN = 1e-3
 """The share of a step by which steps that count as equal may differ."""
 
 
-def find_variables(dataset: xr.Dataset, fields: Sequence[FieldSpec], axes: tuple[str, ...]) -> tuple[xr.DataArray, ...]:
-    """The variable behind each packed feature: by the component's name, else by its only standard name.
+def find_variables(
+    dataset: xr.Dataset, fields: Sequence[FieldSpec], axes: tuple[str, ...], given: Mapping[str, str]
+) -> tuple[xr.DataArray, ...]:
+    """The variable behind each packed feature: as given, else by the component's name, else by its standard name.
 
     **Raises** `ValueError` where there is none, or more than one, and for units other than the field's.
     """
     found = []
     for field, component in packed_components(tuple(fields), axes):
-        variable = dataset[_variable(dataset, component)]
+        variable = dataset[_variable(dataset, component, given)]
         units = variable.attrs.get("units")
         if None not in (units, field.units) and units != field.units:
             raise ValueError(
@@ -38,9 +40,10 @@ def find_variables(dataset: xr.Dataset, fields: Sequence[FieldSpec], axes: tuple
     return tuple(found)
 
 
-def _variable(dataset: xr.Dataset, component: Component) -> Hashable:
-    if component.variable in dataset.data_vars:
-        return component.variable
+def _variable(dataset: xr.Dataset, component: Component, given: Mapping[str, str]) -> Hashable:
+    name = given.get(component.variable, component.variable)
+    if name in dataset.data_vars:
+        return name
     for standard_name in component.standard_names:
         named = [name for name, v in dataset.data_vars.items() if v.attrs.get("standard_name") == standard_name]
         if len(named) == 1:
@@ -48,7 +51,7 @@ def _variable(dataset: xr.Dataset, component: Component) -> Hashable:
         if named:
             raise ValueError(f"The variables {named} all have the standard name {standard_name!r}: leave in one.")
     raise ValueError(
-        f"No variable is named '{component.variable}' or has one of the standard names "
+        f"No variable is named '{name}' or has one of the standard names "
         f"{list(component.standard_names)}. The file has {[str(name) for name in dataset.data_vars]}."
     )
 

@@ -1,13 +1,11 @@
 """What predicts without having learned anything."""
 
-import functools
-
 import jax.numpy as jnp
 
-from ...field_type import FieldType
 from ...groups import group_named
 from ...models import LastStep
 from ...multi_image import MultiImage
+from ...nn import Upsample
 from ...package import field_type_of
 from ...package._field_model import affine, normalise, restore
 from .._baseline import Baseline
@@ -22,13 +20,22 @@ def baselines_of(recipe: Recipe) -> dict[str, Baseline]:
     if recipe.forecasts:
         same = LastStep(group_named(recipe.group), source, target, past_steps=1)
         return {PERSISTENCE: Baseline(same, "predicts that nothing changes")}
-    known = recipe.data.baselines(recipe.inputs, recipe.given, recipe.grid)
-    mean = Baseline(functools.partial(_zero, target), "always predicts the mean of the training data")
-    return {MEAN: mean, **{name: _normalised(recipe, baseline) for name, baseline in known.items()}}
+
+    def zero(image: MultiImage) -> MultiImage:
+        shape = (*image.batch, *recipe.grid.refined(image.grid), target.size(image.ndim))
+        return MultiImage(jnp.zeros(shape), target, image.boundary)
+
+    known = {MEAN: Baseline(zero, "always predicts the mean of the training data")}
+    if recipe.grid.refinement > 1:
+        return known | (_interpolations(recipe.grid.refinement) if recipe.keeps_fields else {})
+    classical = recipe.data.baselines(recipe.inputs, recipe.given, recipe.grid)
+    return known | {name: _normalised(recipe, baseline) for name, baseline in classical.items()}
 
 
-def _zero(target: FieldType, image: MultiImage) -> MultiImage:
-    return MultiImage(jnp.zeros((*image.array.shape[:-1], target.size(image.ndim))), target, image.boundary)
+def _interpolations(factor: int) -> dict[str, Baseline]:
+    linear = Baseline(Upsample(factor, method="linear"), "is linear between the centres of the cells, axis by axis")
+    cubic = Baseline(Upsample(factor, method="cubic"), "is Keys' cubic convolution of the cells, axis by axis")
+    return {"linear interpolation": linear, "cubic interpolation": cubic}
 
 
 def _normalised(recipe: Recipe, baseline: Baseline) -> Baseline:

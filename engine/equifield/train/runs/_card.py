@@ -31,7 +31,7 @@ def card_of(
         _explanation(recipe, evaluation),
         *(f"![{Path(name).stem}]({name})" for name in pictures),
         "## Data",
-        recipe.data.describe(),
+        _data(recipe),
         "## Training",
         f"{len(epochs)} epochs in {minutes:.1f} minutes, seed {recipe.training.seed}; the model is that of the lowest "
         f"validation loss, {min(epoch['validation'] for epoch in epochs):.4g}. Equifield {provenance.engine_version}, "
@@ -62,6 +62,13 @@ def _counted(recipe: Recipe, architecture: Architecture) -> str:
         case _:
             name = architecture.name
     return f"{name} of {parameters(eqx.filter_eval_shape(recipe.network, architecture, 0))} parameters"
+
+
+def _data(recipe: Recipe) -> str:
+    cells = recipe.grid.refinement
+    if cells == 1:
+        return recipe.data.describe()
+    return f"{recipe.data.describe()}. The inputs are their means over cells of {cells} pixels along each axis."
 
 
 def _table(evaluation: Evaluation) -> str:

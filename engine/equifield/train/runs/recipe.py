@@ -61,8 +61,10 @@ class Recipe(_Frozen):
     """What a model is, what it is trained on, how, and how it is judged.
 
     The entries of the first part are those of a package's manifest. A forecast gives fields that it takes, all of them
-    when `outputs` is left out; the others are constant in time. `residual` lets the network of a forecast say how a
-    state changes (`models.Residual`). `twin` is the unconstrained network that the model is compared with.
+    when `outputs` is left out; the others are constant in time. With a `refinement` of the grid the model takes what a
+    coarser grid sees of the data (`data.Coarsened`) and gives them as they are. `residual` lets the network say how a
+    state changes, or what an interpolation to the finer grid misses (`models.Residual`). `twin` is the unconstrained
+    network that the model is compared with.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -86,16 +88,22 @@ class Recipe(_Frozen):
     @model_validator(mode="after")
     def _check(self) -> "Recipe":
         self.manifest(Provenance(created="", engine_version="", training="", data=""))
-        if self.residual and (self.constants or not self.forecasts):
-            raise ValueError("`residual` is for forecasts without constants: the network says how its input changes.")
+        if self.residual and not self.keeps_fields:
+            raise ValueError("`residual` is for models that give all they take: the network says how that changes.")
         for architecture in filter(None, (self.architecture, self.twin)):
             _try(self, architecture)
         return self
 
     @property
     def forecasts(self) -> bool:
-        """Whether the model gives the next state of what it takes."""
-        return {field.name for field in self.given} <= {field.name for field in self.inputs}
+        """Whether the model gives the next state of what it takes, on the same grid."""
+        known = {field.name for field in self.inputs}
+        return self.grid.refinement == 1 and {field.name for field in self.given} <= known
+
+    @property
+    def keeps_fields(self) -> bool:
+        """Whether the model gives the fields that it takes, in the same order."""
+        return [field.name for field in self.given] == [field.name for field in self.inputs]
 
     @property
     def given(self) -> tuple[FieldSpec, ...]:

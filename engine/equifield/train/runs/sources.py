@@ -74,11 +74,15 @@ class Simulation(_Frozen):
 
 
 class Part(_Frozen):
-    """The files of one role; of long ones a range of times `[first, end)`, of many trajectories a range of these."""
+    """The files of one role; of long ones a range of times `[first, end)`, of many trajectories a range of these.
+
+    `variables` are those of `data.NetCDFSeries`, in these files.
+    """
 
     files: tuple[str, ...] = Field(min_length=1)
     times: tuple[int, int] | None = None
     trajectories: tuple[int, int] | None = None
+    variables: dict[str, str] = {}
 
 
 class Files(_Frozen):
@@ -112,10 +116,8 @@ class Files(_Frozen):
         given = {field.name for field in outputs}
         constants = tuple(field for field in inputs if field.name not in given)
         if given <= {field.name for field in inputs}:
-            return self._part(part, self._netcdf(files, outputs, grid, constants))
-        return Pairs(
-            self._part(part, self._netcdf(files, inputs, grid)), self._part(part, self._netcdf(files, outputs, grid))
-        )
+            return self._netcdf(part, files, outputs, grid, constants)
+        return Pairs(self._netcdf(part, files, inputs, grid), self._netcdf(part, files, outputs, grid))
 
     def baselines(self, inputs: Fields, outputs: Fields, grid: GridSpec) -> dict[str, Baseline]:
         """Nothing is known of fields that come from files."""
@@ -124,12 +126,20 @@ class Files(_Frozen):
     def describe(self) -> str:
         """Where the data come from, for a model card."""
         parts = ((role, getattr(self, role)) for role in get_args(Role))
-        return "; ".join(f"{role}: {part.model_dump_json(exclude_none=True)}" for role, part in parts)
+        return "; ".join(f"{role}: {part.model_dump_json(exclude_defaults=True)}" for role, part in parts)
 
-    def _netcdf(self, files: list[str], fields: Fields, grid: GridSpec, constants: Fields = ()) -> NetCDFSeries:
-        return NetCDFSeries(
-            files, fields, grid, constants=constants, axes=self.axes, time=self.time, trajectory=self.trajectory
+    def _netcdf(self, part: Part, files: list[str], fields: Fields, grid: GridSpec, constants: Fields = ()) -> Series:
+        series = NetCDFSeries(
+            files,
+            fields,
+            grid,
+            constants=constants,
+            variables=part.variables,
+            axes=self.axes,
+            time=self.time,
+            trajectory=self.trajectory,
         )
+        return self._part(part, series)
 
     @staticmethod
     def _part(part: Part, series: Series) -> Series:
