@@ -164,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database", help="the URL of an empty database")
     parser.add_argument("--store", type=Path, default=Path("models_store"))
-    parser.add_argument("--model", default="wind-denoise-2d")
+    parser.add_argument("--model", default="turbulence-2d")
     parser.add_argument("--quick", action="store_true", help="two short rounds; writes nothing")
     arguments = parser.parse_args()
     began = time.perf_counter()
@@ -176,6 +176,7 @@ def main() -> None:
         "command": "make bench-jobs",
         "commit": subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip(),
         "machine": machine([{"jax": jax.__version__}]),
+        "model": arguments.model,
         "minutes": (time.perf_counter() - began) / 60,
         "rows": printed(rows),
     }

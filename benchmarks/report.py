@@ -31,12 +31,12 @@ programs on the machine change least; `MB` is their memory together.
 """
 JOBS = """## Jobs
 
-Made by `{command}` in {minutes:.1f} minutes on: {where}. Jobs of the shipped model on 64 x 64 points, in turn with what
-they are compared with; medians over rounds, `spread` is from the first to the third quartile. Alone, a job takes from
-handing it in until its last event. In a stream, connections hand in one file over and over, each as soon as it has its
-answer, and the time until the last job has ended is divided among all. What a job takes beyond a prediction of the same
-file is what it costs to be kept: two files and three commits on the disk, and being read before it is accepted.
-Processor time is that of all processes of the service, the model's included.
+Made by `{command}` in {minutes:.1f} minutes on: {where}. Jobs of {model}
+on 64 x 64 points, in turn with what they are compared with; medians over rounds, `spread` is from the first to the
+third quartile. Alone, a job takes from handing it in until its last event. In a stream, connections hand in one file
+over and over, each as soon as it has its answer, and the time until the last job has ended is divided among all. What a
+job takes beyond a prediction of the same file is what it costs to be kept: two files and three commits on the disk, and
+being read before it is accepted. Processor time is that of all processes of the service, the model's included.
 """
 ACCURACY = """## Accuracy
 
