@@ -28,7 +28,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 SAMPLE = REPOSITORY / "examples" / "wind_temperature.nc"
-PREDICT = ("wind-denoise-2d", "/tmp/in.nc", "-o", "/tmp/out.nc", "--map", "u:U,v:V,temperature:T", "--units", "T:K")
+PREDICT = ("wind-downscale-2d", "/tmp/in.nc", "-o", "/tmp/out.nc", "--map", "u:U,v:V")
 LENT = ("PIP_CERT", "PIP_DEFAULT_TIMEOUT", "http_proxy", "https_proxy", "no_proxy")
 
 

@@ -26,6 +26,8 @@ Shell = Callable[..., Done]
 Use = Callable[[Any], Any]
 Call = Callable[..., Any]
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
 
 @dataclass
 class Recorded:
@@ -165,6 +167,12 @@ def wind() -> xr.Dataset:
 
 
 @pytest.fixture
+def flow() -> xr.Dataset:
+    """A state of turbulence on a periodic 32 x 32 grid, from which one can roll out."""
+    return xr.load_dataset(EXAMPLES / "turbulence.nc").isel(time=0)
+
+
+@pytest.fixture
 def report_json() -> dict[str, Any]:
     """An equivariance report as the service sends it."""
     rows = [
@@ -174,7 +182,7 @@ def report_json() -> dict[str, Any]:
         {"element": "quarter turn", "field": "temperature", "error": 1e-7},
     ]
     return {
-        "model": "wind-denoise-2d",
+        "model": "wind-downscale-2d",
         "version": "1",
         "group": "B2",
         "grid": [32, 32],
@@ -204,11 +212,11 @@ def model_json(report_json: dict[str, Any]) -> dict[str, Any]:
         "scale": 8,
     }
     return {
-        "name": "wind-denoise-2d",
+        "name": "wind-downscale-2d",
         "version": "1",
         "versions": ["1"],
-        "title": "Wind denoiser",
-        "description": "Removes noise.",
+        "title": "Finer wind",
+        "description": "Divides cells.",
         "licence": "Apache-2.0",
         "group": "B2",
         "dtype": "float32",

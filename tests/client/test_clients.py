@@ -31,10 +31,10 @@ PROBLEM = {"code": "queue_full", "detail": "Busy; try again."}
 
 def test_predict_sends_a_classic_file_and_opens_the_answer(peer: "Peer", call: "Call", wind: xr.Dataset) -> None:
     peer.answers(200, encode(wind * 2))
-    answer = call(peer.url, lambda client: client.predict("wind-denoise-2d", wind))
+    answer = call(peer.url, lambda client: client.predict("wind-downscale-2d", wind))
     xr.testing.assert_equal(answer, wind * 2)
     (sent,) = peer.requests
-    assert (sent.method, sent.path, sent.query) == ("POST", "/v1/models/wind-denoise-2d/predict", {})
+    assert (sent.method, sent.path, sent.query) == ("POST", "/v1/models/wind-downscale-2d/predict", {})
     assert sent.body == encode(wind)
     assert (sent.headers["Content-Type"], sent.headers["Accept"]) == ("application/netcdf",) * 2
 

@@ -57,10 +57,10 @@ def test_models_lists_what_each_takes_and_gives(peer: "Peer", inside: "Shell", m
     done = inside("models", url=peer.url)
     header, line = done.stdout.splitlines()
     assert header.split() == ["model", "version", "state", "group", "axes", "takes", "gives", "title"]
-    for word in ("wind-denoise-2d", "ready", "B2", "x y", "wind (vector)", "Wind denoiser"):
+    for word in ("wind-downscale-2d", "ready", "B2", "x y", "wind (vector)", "Finer wind"):
         assert word in line
     (told,) = json.loads(inside("models", "--json", url=peer.url).stdout)
-    assert (told["name"], told["inputs"][0]["components"][1]["variable"]) == ("wind-denoise-2d", "v")
+    assert (told["name"], told["inputs"][0]["components"][1]["variable"]) == ("wind-downscale-2d", "v")
 
 
 def test_check_prints_the_table_and_ends_by_its_verdict(

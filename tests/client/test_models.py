@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 def test_a_model_is_read_with_its_fields_grid_and_certificate(model_json: Json, report_json: Json) -> None:
     info = parse(ModelInfo, model_json)
-    assert (info.name, info.version, info.versions, info.state) == ("wind-denoise-2d", "1", ("1",), "ready")
+    assert (info.name, info.version, info.versions, info.state) == ("wind-downscale-2d", "1", ("1",), "ready")
     assert [component.variable for component in info.inputs[0].components] == ["u", "v"]
     assert info.inputs[0].components[0].axes == ("x",)
     assert info.inputs[0].scale == 8.0

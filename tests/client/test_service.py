@@ -1,4 +1,4 @@
-"""The SDK against the real service with the shipped model."""
+"""The SDK against the real service with two shipped models: one to a finer grid, one that keeps the grid."""
 
 import asyncio
 import json
@@ -28,28 +28,40 @@ from equifield_client import (
 if TYPE_CHECKING:
     from tests.client.conftest import Call
 
-MODEL = "wind-denoise-2d"
+MODEL = "wind-downscale-2d"
+FORECAST = "turbulence-2d"
 
 
-def test_the_shipped_model_is_listed_and_ready(service_url: str, call: "Call") -> None:
+def test_a_shipped_model_is_listed_and_ready(service_url: str, call: "Call") -> None:
     (info,) = [info for info in call(service_url, lambda c: c.models()) if info.name == MODEL]
     assert (info.state, info.reason) == ("ready", None)
     variables = [component.variable for field in info.inputs for component in field.components]
-    assert set(variables) == {"u", "v", "temperature"}
-    assert {(field.name, field.order) for field in info.outputs} == {("wind", 1), ("temperature", 0)}
+    assert variables == ["u", "v"]
+    assert [(field.name, field.order) for field in info.outputs] == [("wind", 1)]
     assert info.certificate is not None and info.certificate.passed
     assert call(service_url, lambda c: c.model(MODEL)) == info
     assert call(service_url, lambda c: c.model(MODEL, version=info.version)) == info
 
 
-def test_a_dataset_comes_back_on_its_own_coordinates(service_url: str, call: "Call", wind: xr.Dataset) -> None:
+def test_a_dataset_comes_back_on_its_own_coordinates(service_url: str, call: "Call", flow: xr.Dataset) -> None:
+    answer = call(service_url, lambda c: c.predict(FORECAST, flow))
+    assert set(answer.data_vars) == {"u", "v"}
+    for name in answer.data_vars:
+        assert answer[name].dims == flow[name].dims
+        assert np.isfinite(answer[name]).all()
+    for axis in ("x", "y", "time"):
+        xr.testing.assert_identical(answer[axis], flow[axis])
+
+
+def test_a_finer_answer_lies_in_the_cells_of_the_dataset(service_url: str, call: "Call", wind: xr.Dataset) -> None:
     answer = call(service_url, lambda c: c.predict(MODEL, wind))
-    assert set(answer.data_vars) == {"u", "v", "temperature"}
+    assert set(answer.data_vars) == {"u", "v"}
     for name in answer.data_vars:
         assert answer[name].dims == wind[name].dims
         assert np.isfinite(answer[name]).all()
     for axis in ("x", "y"):
-        xr.testing.assert_identical(answer[axis], wind[axis])
+        np.testing.assert_allclose(answer[axis], (np.arange(64) - 0.5) / 64)
+        assert answer[axis].attrs == wind[axis].attrs
 
 
 def test_a_netcdf4_file_gives_the_same_answer_as_the_dataset(
@@ -68,7 +80,7 @@ def test_map_and_axes_name_what_the_service_cannot_guess(service_url: str, call:
     answer = call(service_url, lambda c: c.predict(MODEL, strange, **options))
     expected = call(service_url, lambda c: c.predict(MODEL, wind))
     assert set(answer.sizes) == {"east", "north"}
-    np.testing.assert_allclose(answer["temperature"], expected["temperature"], rtol=1e-6)
+    np.testing.assert_allclose(answer["u"], expected["u"], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("own_data", [True, False], ids=["own-data", "random"])
@@ -77,7 +89,7 @@ def test_the_check_passes(service_url: str, call: "Call", wind: xr.Dataset, own_
     report = call(service_url, lambda c: c.check_equivariance(MODEL, **options))
     assert report.passed, str(report)
     assert (report.model, report.grid) == (MODEL, (32, 32))
-    assert {row.field for row in report.rows} == {"wind", "temperature"}
+    assert {row.field for row in report.rows} == {"wind"}
     assert report.worst.error == max(row.error for row in report.rows) <= report.tolerance
 
 
@@ -141,7 +153,7 @@ def test_the_command_predicts_and_checks(service_url: str, wind: xr.Dataset, tmp
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    assert set(shell("predict", MODEL, "in.nc", "-o", "out.nc")["variables"]) == {"u", "v", "temperature"}
-    assert xr.load_dataset(tmp_path / "out.nc").sizes == wind.sizes
+    assert set(shell("predict", MODEL, "in.nc", "-o", "out.nc")["variables"]) == {"u", "v"}
+    assert dict(xr.load_dataset(tmp_path / "out.nc").sizes) == {"y": 64, "x": 64}
     assert shell("check", MODEL, "in.nc")["passed"] is True
     assert MODEL in [info["name"] for info in shell("models")]
