@@ -34,7 +34,7 @@ class AsyncClient:
     Example:
         ```python
         async with AsyncClient("http://127.0.0.1:8000") as client:
-            answers = await asyncio.gather(*(client.predict("wind-denoise-2d", path) for path in paths))
+            answers = await asyncio.gather(*(client.predict("wind-downscale-2d", path) for path in paths))
         ```
 
     Args:

@@ -32,8 +32,8 @@ class Client:
     Example:
         ```python
         with Client("http://127.0.0.1:8000") as client:
-            answer = client.predict("wind-denoise-2d", "wind.nc")
-            print(client.check_equivariance("wind-denoise-2d", "wind.nc"))
+            answer = client.predict("wind-downscale-2d", "wind.nc")
+            print(client.check_equivariance("wind-downscale-2d", "wind.nc"))
         ```
 
     Args:
