@@ -6,7 +6,7 @@
 Networks forecast decaying turbulence. `plain` is unconstrained; `small` is equivariant with as many features in every
 layer, at the same cost at inference; `large` is equivariant with as many parameters. All are trained by the same
 recipe with the same number of updates, whatever the number of trajectories, and judged on the same ones, which none of
-them has seen; the model is that of the lowest validation loss.
+them has seen; the model is that of the lowest validation loss. All of them multiply their fields (`products`).
 
 Prints a table, and writes it with a description of the machine to `benchmarks/results/accuracy.json` and into
 `docs/benchmarks.md`.
@@ -67,7 +67,7 @@ def recipe(architecture: str, network: str, width: int, trajectories: int, seed:
         | {
             "architecture": {
                 "name": architecture if network != PLAIN else f"Plain{architecture}",
-                "config": {"hidden": hidden, "norm_groups": None, **ARCHITECTURES[architecture]},
+                "config": {"hidden": hidden, "norm_groups": None, "products": True, **ARCHITECTURES[architecture]},
             },
             "grid": {"axes": ["x", "y"], "boundary": ["periodic", "periodic"], "multiple": 4, "minimum": 16},
             "data": {
