@@ -21,6 +21,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
@@ -75,7 +76,7 @@ def ready_line(process: "subprocess.Popen[bytes]") -> str:
 def interpolated(coarse: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
     """The coarse winds on the fine grid by cubic interpolation: what the model has to beat."""
     fields = [coarse[name].isel(time=0).transpose("lev", "lon", "lat").values for name in NAMES.values()]
-    image = MultiImage(np.stack(fields, axis=-1), FieldType.parse("vector"), ("periodic", "replicate"))
+    image = MultiImage(jnp.stack(fields, axis=-1), FieldType.parse("vector"), ("periodic", "replicate"))
     fine = np.asarray(Upsample(FINER, method="cubic")(image).array)
     dims = ("lev", "lon", "lat")
     return xr.Dataset({name: (dims, fine[..., i]) for i, name in enumerate(NAMES)}, {d: truth[d] for d in dims})
@@ -83,8 +84,8 @@ def interpolated(coarse: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
 
 def error(wind: xr.Dataset, truth: xr.Dataset) -> float:
     """The root mean square of the difference of the vectors, in metres per second."""
-    squares = [(wind[name] - truth[given].values) ** 2 for name, given in NAMES.items()]
-    return float(np.sqrt(sum(squares).mean()))
+    differences = [wind[name].values - truth[given].values for name, given in NAMES.items()]
+    return float(np.sqrt(np.sum(np.square(differences), axis=0).mean()))
 
 
 def summary(coarse: xr.Dataset, truth: xr.Dataset, prediction: xr.Dataset, seconds: float) -> None:
@@ -107,7 +108,7 @@ def picture(
 ) -> None:
     """Input, prediction and truth at one level over part of the globe, as arrows over speed."""
     shown = [("input", coarse, "UV"), ("prediction", prediction, "uv"), ("truth", truth, "UV")]
-    parts = [(title, data.isel(time=0).sel(lev=LEVEL, **PART), names) for title, data, names in shown]
+    parts = [(title, data.isel(time=0).sel({"lev": LEVEL, **PART}), names) for title, data, names in shown]
     winds = [[part[name].transpose("lon", "lat").values for name in names] for _, part, names in parts]
     top = max(float(np.hypot(u, v).max()) for u, v in winds)
     figure, panels = plt.subplots(3, 1, figsize=(9, 13), layout="constrained", sharex=True)
