@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import fsspec
 import httpx
 import pytest
 from moto.server import ThreadedMotoServer
@@ -60,9 +59,4 @@ def endpoint() -> Iterator[str]:
 @pytest.fixture
 def reach(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Has this process and its children speak to another S3."""
-
-    def set_endpoint(url: str) -> None:
-        buckets.speak_to(url, monkeypatch)
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-
-    return set_endpoint
+    return lambda url: buckets.speak_to(url, monkeypatch)
