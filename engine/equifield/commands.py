@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)]
 Into = Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="runs/NAME")]
-Twin = Annotated[bool, typer.Option("--twin", help="Train the unconstrained twin, to compare with.")]
+Twin = Annotated[bool, typer.Option("--twin", help="Train the unconstrained twin instead, to compare with.")]
 Devices = Annotated[
     int | None, typer.Option(min=1, help="Divide every batch among so many devices, such as GPUs.", show_default="one")
 ]
