@@ -67,7 +67,7 @@ def script(page: str, url: str) -> str:
 def test_the_code_blocks_of_a_page_run(page: str, service_url: str, tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "examples", tmp_path / "examples")
     with xr.open_dataset(REPOSITORY / "examples" / EXAMPLE, decode_cf=False) as wind:
-        part = wind.isel(lev=slice(2), lat=slice(None, None, 2), lon=slice(None, None, 2))  # a check takes less by far
+        part = wind.isel(lev=[0, 3], lat=slice(None, None, 2), lon=slice(None, None, 2))  # a check takes less by far
         part.to_netcdf(tmp_path / "examples" / EXAMPLE)
     shutil.copytree(REPOSITORY / "models_store", tmp_path / "models_store")
     (tmp_path / "page.py").write_text(script(page, service_url))
