@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 import equifield_service
+from equifield_service.workers.supervisor import SLOTS
 from tests.e2e.load import (
     CLIENTS,
     PATIENCE_S,
@@ -40,6 +41,10 @@ from tests.service import files
 
 Record = Callable[[str, object], None]
 Story = Callable[[Running, Load], Awaitable[None]]
+
+PAYLOAD_PROCESSES = 2
+SEGMENTS = 2 * (PAYLOAD_PROCESSES + SLOTS)
+"""Shared memory there and back for every payload process, and for every call that the worker may have at a time."""
 
 WALL_CLOCK = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today"}
 TELLS_WHEN = {"domain/predict.py", "domain/check.py", "domain/jobs/desk.py", "scheduling/statistics.py", "telemetry.py"}
@@ -64,13 +69,10 @@ def survive(store: Path, asked: list[Question], story: Story, *first: bytes, **s
             for one in first:
                 assert (await load.ask(one))[0] == 200
             await load.more(2 * SPOILT)
-            before = holding(pid)
+            before = await settled(pid, load)
             await story(running, load)
             await load.more(SPOILT)
-            async with asyncio.timeout(PATIENCE_S):
-                while holding(pid).segments != before.segments:  # a process is being replaced
-                    await load.more(CLIENTS)
-            assert_flat(before, holding(pid))
+            assert_flat(before, await settled(pid, load))
             assert load.faults == [], load.faults[0]
             assert load.refusals >= load.answers // SPOILT > 0
             running.process.send_signal(signal.SIGTERM)
@@ -78,7 +80,9 @@ def survive(store: Path, asked: list[Question], story: Story, *first: bytes, **s
             await load.ended()
             assert load.faults == [], load.faults[0]
 
-    running = start(store, **{"payload_processes": "2", "max_batch": "4", "log_level": "warning", **settings})
+    running = start(
+        store, **{"payload_processes": str(PAYLOAD_PROCESSES), "max_batch": "4", "log_level": "warning", **settings}
+    )
     with running.process:
         try:
             asyncio.run(told(running))
@@ -86,6 +90,14 @@ def survive(store: Path, asked: list[Question], story: Story, *first: bytes, **s
         finally:
             running.process.kill()
     assert holding(running.process.pid) == Holding(0, 0, 0)
+
+
+async def settled(pid: int, load: Load) -> Holding:
+    """What the service holds while none of its processes is being replaced, which malformed files cause at any time."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (held := holding(pid)).segments != SEGMENTS:
+            await load.more(CLIENTS)
+    return held
 
 
 def send(running: Running, number: signal.Signals, *kinds: str) -> None:
