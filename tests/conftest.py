@@ -69,6 +69,14 @@ def calm() -> Path:
 
 
 @pytest.fixture(scope="session")
+def grounded() -> Path:
+    """A store with a model that takes a constant field, not to be changed."""
+    from tests.service import packages
+
+    return made_once("grounded", lambda store: packages.publish_as(store, packages.grounded(), weight=0.5))
+
+
+@pytest.fixture(scope="session")
 def service_url() -> Iterator[str]:
     """Where a real service listens that serves `models_store`."""
     running = start(REPOSITORY / "models_store", payload_processes="2")

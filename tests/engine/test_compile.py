@@ -171,6 +171,29 @@ def test_chunks_of_a_compiled_rollout_are_the_rollout_bit_by_bit(conv: Conv) -> 
     assert history.is_deleted(), "the memory of a history on the device holds the next one"
 
 
+def test_constant_fields_go_into_every_step_of_every_chunk() -> None:
+    def model(image: MultiImage) -> MultiImage:
+        """The next scalar, of a scalar and a constant one."""
+        state, fixed = image.array[..., :1], image.array[..., 1:]
+        return MultiImage(jnp.sin(3 * state + fixed), SCALAR, TORUS)
+
+    start, ground, other = (
+        random_image(SCALAR, TORUS, (2, 2), batch=batch, key=jax.random.key(seed))
+        for seed, batch in enumerate([(1, 3), (3,), (3,)])
+    )
+    program = compile_rollout(model, SCALAR, constants=SCALAR, grid=(2, 2), batch=3, boundary=TORUS, past=1, chunk=2)
+
+    def states(fixed: Any) -> Any:
+        first = program(np.asarray(start.array), fixed)
+        return np.concatenate([first.states.array, program(first.history.array, fixed).states.array])
+
+    np.testing.assert_array_equal(states(ground.array), rollout(model, start, steps=4, constants=ground).states.array)
+    assert not ground.array.is_deleted(), "the constant fields go into the next chunk too"
+    assert np.abs(states(other.array) - states(ground.array))[3].max() > 0.1, "control: the constant fields do matter"
+    with pytest.raises(ValueError, match=r"constant fields .* of \(3, 2, 2, 1\) float32, not of none"):
+        program(np.asarray(start.array))
+
+
 def test_a_trajectory_that_diverged_in_one_chunk_stays_so_in_the_next() -> None:
     def square(image: MultiImage) -> MultiImage:
         return image.with_array(image.array**2)

@@ -39,7 +39,8 @@ from equifield.package import (
 )
 from equifield.package._load import new_network
 from equifield.package._verify import digest_of, files_of, sha256_of_file
-from equifield.package.manifest import packed_components
+from equifield.package.manifest import packed_components, packed_fields
+from equifield.rollout import model_input
 
 REFERENCE = Path(__file__).parent / "ginjax_reference"
 WIND = FieldSpec(
@@ -315,6 +316,20 @@ def test_features_are_packed_as_field_types_are() -> None:
     order = [(field.name, component.variable) for field, component in packed_components(MANIFEST.inputs, ("x", "y"))]
     assert order == [("pressure", "p"), ("wind", "u"), ("wind", "v")]
     assert field_type_of(MANIFEST.inputs) == FieldType.parse("1x scalar + 1x vector")
+
+
+def test_constant_fields_are_packed_behind_the_others_as_a_rollout_takes_them() -> None:
+    ground = FieldSpec(name="ground", order=0, components=(Component(variable="z"),), constant=True)
+    names = [field.name for field in packed_fields((ground, *MANIFEST.inputs))]
+    assert names == ["pressure", "ground", "wind"]
+    states, fixed = (
+        random_image(field_type_of(fields), ("periodic", "periodic"), (2, 2), batch=(1,), key=jax.random.key(0))
+        for fields in (MANIFEST.inputs, (ground,))
+    )
+    taken = model_input(states, fixed.with_array(fixed.array[0])).array[..., names.index("ground")]
+    np.testing.assert_array_equal(taken, fixed.array[0, ..., 0])
+    with pytest.raises(ValidationError, match="outputs: a constant field is an input"):
+        MANIFEST.model_validate({**MANIFEST.model_dump(), "outputs": [ground.model_dump()]})
 
 
 def test_only_what_is_invariant_may_be_centred() -> None:

@@ -26,6 +26,15 @@ VELOCITY = FieldSpec(
     ),
     scale=4.0,
 )
+GROUND = FieldSpec(
+    name="ground",
+    order=0,
+    units="m",
+    components=(Component(variable="z", standard_names=("surface_altitude",)),),
+    mean=200.0,
+    scale=100.0,
+    constant=True,
+)
 TRACER = FieldSpec(name="tracer", order=0, units="1", components=(Component(variable="c"),), mean=0.5)
 
 
@@ -45,6 +54,11 @@ def manifest(name: str = "tiny", version: str = "1") -> Manifest:
         time_step=3600.0,
         provenance=Provenance(created="2026-01-01", engine_version="0.1.0", training="none", data="none"),
     )
+
+
+def grounded() -> Manifest:
+    """A small model that forecasts velocity and tracer over the height of the ground, which it names first."""
+    return manifest("grounded").model_copy(update={"inputs": (GROUND, VELOCITY, TRACER)})
 
 
 def finer() -> Manifest:

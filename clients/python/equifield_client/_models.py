@@ -25,7 +25,10 @@ class Component:
 
 @dataclass(frozen=True)
 class FieldSpec:
-    """A tensor field that a model takes or gives: order, parity (1: a pseudotensor), units, components."""
+    """A tensor field that a model takes or gives: order, parity (1: a pseudotensor), units, components.
+
+    A `constant` input stays as it is in a rollout.
+    """
 
     name: str
     order: int
@@ -35,6 +38,7 @@ class FieldSpec:
     long_name: str | None = None
     mean: float = 0.0
     scale: float = 1.0
+    constant: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ._precision import Precision, in_precision
 
 Grid = tuple[int, ...]
 Prediction = Float[np.ndarray, "batch *out_grid out_features"]
-Function = Callable[[Any, Array], Any]
+Function = Callable[..., Any]
 
 PIXELS = 64 * 64
 """How many pixels a CPU takes at a time, unless one sample has more."""
@@ -174,9 +174,9 @@ def compile_model(
     return compiled
 
 
-def ahead_of_time(run: Function, parameters: Any, array: jax.ShapeDtypeStruct, *, donate: bool) -> Compiled:
-    """A function of parameters and an array, compiled; the array's memory is given up for the output if it says so."""
-    return jax.jit(run, donate_argnums=(1,) if donate else ()).lower(parameters, array).compile()
+def ahead_of_time(run: Function, parameters: Any, *arrays: jax.ShapeDtypeStruct | None, donate: bool) -> Compiled:
+    """A function of parameters and arrays, compiled; with `donate` the memory of the first becomes the output's."""
+    return jax.jit(run, donate_argnums=(1,) if donate else ()).lower(parameters, *arrays).compile()
 
 
 def donates(run: Function, parameters: Any, array: jax.ShapeDtypeStruct) -> bool:

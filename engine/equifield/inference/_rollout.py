@@ -15,6 +15,8 @@ from ..rollout import Model, Rollout, rollout_chunks
 from ._compile import ahead_of_time
 from ._precision import Precision, in_precision
 
+Shape = jax.ShapeDtypeStruct
+
 
 class CompiledRollout:
     """`chunk` steps of a rollout, compiled ahead of time; each call goes on from the history that the last one gave.
@@ -22,24 +24,25 @@ class CompiledRollout:
     - program: as JAX has it.
     """
 
-    def __init__(self, program: Compiled, parameters: Any, shape: tuple[int, ...]):
+    def __init__(self, program: Compiled, parameters: Any, history: Shape, constants: Shape | None):
         self.program = program
         self._parameters = parameters
-        self._shape = shape
+        self._history, self._constants = history, constants
 
-    def __call__(self, history: Float[Array | np.ndarray, "past batch *grid features"]) -> Rollout:
+    def __call__(
+        self,
+        history: Float[Array | np.ndarray, "past batch *grid features"],
+        constants: Float[Array | np.ndarray, "batch *grid constant_features"] | None = None,
+    ) -> Rollout:
         """The next `chunk` states, or those of them that are kept; give the next call `.history.array` of the result.
 
-        An array on the device is used up: its memory holds the next history.
+        A history on the device is used up: its memory holds the next one. The constant fields are not.
 
-        **Raises:** `ValueError` for a history of another shape or precision.
+        **Raises:** `ValueError` for a history, or constant fields, of another shape or precision.
         """
-        if history.shape != self._shape or history.dtype != np.float32:
-            raise ValueError(
-                f"This rollout is compiled for a history (past, batch, *grid, features) of {self._shape} float32, not "
-                f"of {history.shape} {history.dtype}."
-            )
-        piece: Rollout = self.program(self._parameters, history)
+        _check("a history (past, batch, *grid, features)", self._history, history)
+        _check("constant fields (batch, *grid, features)", self._constants, constants)
+        piece: Rollout = self.program(self._parameters, history, constants)
         return piece
 
 
@@ -47,6 +50,7 @@ def compile_rollout(
     model: Model,
     field_type: FieldType,
     *,
+    constants: FieldType | None = None,
     grid: tuple[int, ...],
     batch: int,
     boundary: tuple[Boundary, ...],
@@ -61,8 +65,10 @@ def compile_rollout(
 
     **Arguments:**
 
-    - model: from `model_input` of the history to the next state, or the next f states (see `rollout`).
+    - model: from `model_input` of the history and the constant fields to the next state, or the next f states (see
+        `rollout`).
     - field_type: the fields of one state.
+    - constants: the fields that the model takes besides the states, if there are any: `(batch, *grid, features)`.
     - grid, batch, boundary: of a state; `batch` trajectories are computed at once.
     - past: how many past states the model takes.
     - chunk: the number of steps of one call.
@@ -75,13 +81,29 @@ def compile_rollout(
         raise ValueError(f"A chunk is a multiple of `every`, but {chunk} is none of {every}.")
     parameters, static = eqx.partition(model, eqx.is_array)
 
-    def run(parameters: Any, array: Array) -> Rollout:
+    def run(parameters: Any, array: Array, fixed: Array | None) -> Rollout:
         history = MultiImage(array, field_type, boundary)
-        (piece,) = rollout_chunks(eqx.combine(parameters, static), history, steps=chunk, chunk=chunk)
+        image = None if fixed is None or constants is None else MultiImage(fixed, constants, boundary)
+        (piece,) = rollout_chunks(eqx.combine(parameters, static), history, steps=chunk, chunk=chunk, constants=image)
         states = piece.states.with_array(piece.states.array[every - 1 :: every])
         return Rollout(states, piece.result, piece.steps_completed, piece.history)
 
-    shape = (past, batch, *grid, field_type.size(len(grid)))
-    array = jax.ShapeDtypeStruct(shape, jnp.float32)  # type: ignore[no-untyped-call]
-    program = ahead_of_time(in_precision(run, precision), parameters, array, donate=True)
-    return CompiledRollout(program, parameters, shape)
+    history = _shape(past, batch, *grid, field_type.size(len(grid)))
+    fixed = None if constants is None else _shape(batch, *grid, constants.size(len(grid)))
+    program = ahead_of_time(in_precision(run, precision), parameters, history, fixed, donate=True)
+    return CompiledRollout(program, parameters, history, fixed)
+
+
+def _shape(*sides: int) -> Shape:
+    return Shape(sides, jnp.float32)  # type: ignore[no-untyped-call]
+
+
+def _check(what: str, needed: Shape | None, given: Array | np.ndarray | None) -> None:
+    """**Raises** `ValueError` for an array of another shape or precision, or one too many or too few."""
+    wanted, came = (None if array is None else (array.shape, array.dtype) for array in (needed, given))
+    if wanted != came:
+        raise ValueError(f"This rollout is compiled for {what} of {_said(wanted)}, not of {_said(came)}.")
+
+
+def _said(array: tuple[tuple[int, ...], np.dtype] | None) -> str:
+    return "none" if array is None else f"{array[0]} {array[1]}"

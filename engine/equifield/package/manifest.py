@@ -44,6 +44,8 @@ class FieldSpec(_Frozen):
 
     The model sees `(x - mean) / scale`. Only a true scalar may have a mean: subtracting a constant from a
     component of a vector, or from a pseudoscalar, would pick out a direction.
+
+    `constant` says of an input that it stays as it is in a rollout, such as orography or a forcing.
     """
 
     name: str
@@ -54,6 +56,7 @@ class FieldSpec(_Frozen):
     components: tuple[Component, ...]
     mean: float = 0.0
     scale: float = Field(default=1.0, gt=0)
+    constant: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> "FieldSpec":
@@ -162,6 +165,8 @@ class Manifest(_Frozen):
         dimension = group_named(self.group).dimension
         if dimension != len(self.grid.axes):
             raise ValueError(f"the group {self.group} acts on {dimension} axes, but the grid has {self.grid.axes}.")
+        if any(field.constant for field in self.outputs):
+            raise ValueError("outputs: a constant field is an input that stays as it is, and no output.")
         for side, fields in (("inputs", self.inputs), ("outputs", self.outputs)):
             names = [field.name for field in fields]
             variables = [component.variable for field in fields for component in field.components]
@@ -184,8 +189,11 @@ class Manifest(_Frozen):
 
 
 def packed_fields(fields: tuple[FieldSpec, ...]) -> tuple[FieldSpec, ...]:
-    """The fields in the order in which their features are packed: by tensor order, then parity, then as given."""
-    return tuple(sorted(fields, key=lambda field: (field.order, field.parity)))
+    """The fields in the order in which their features are packed.
+
+    By tensor order, then parity, constant fields behind the others (`rollout.model_input`), then as given.
+    """
+    return tuple(sorted(fields, key=lambda field: (field.order, field.parity, field.constant)))
 
 
 def packed_components(fields: tuple[FieldSpec, ...], axes: tuple[str, ...]) -> list[tuple[FieldSpec, Component]]:
@@ -195,3 +203,8 @@ def packed_components(fields: tuple[FieldSpec, ...], axes: tuple[str, ...]) -> l
         for field in packed_fields(fields)
         for component in sorted(field.components, key=lambda c: [axes.index(axis) for axis in c.axes])
     ]
+
+
+def constant_features(manifest: Manifest) -> tuple[bool, ...]:
+    """Which features of a packed input belong to constant fields, in order."""
+    return tuple(field.constant for field, _ in packed_components(manifest.inputs, manifest.grid.axes))

@@ -53,11 +53,11 @@ async def decode(pool: PayloadPool, metrics: Metrics, body: bytes, manifest: Man
         return await pool.decode(body, manifest, ask.options, media=ask.media, timeout=ask.remaining())
 
 
-def sample_bytes(manifest: Manifest, grid: tuple[int, ...]) -> int:
-    """Bytes of one float32 sample on a grid, on its way in or out, whichever is more."""
-    taken = _features(manifest.inputs, manifest.ndim) * math.prod(grid)
-    given = _features(manifest.outputs, manifest.ndim) * math.prod(manifest.grid.refined(grid))
-    return 4 * max(taken, given)
+def sample_bytes(manifest: Manifest, grid: tuple[int, ...], frames: int = 1) -> int:
+    """Bytes of one float32 sample on a grid, on its way in or out as so many states, whichever is more."""
+    taken = features(manifest.inputs) * math.prod(grid)
+    given = features(manifest.outputs) * math.prod(manifest.grid.refined(grid))
+    return 4 * max(taken, given * frames)
 
 
 def check_answer(samples: int, sample_bytes: int, *, most: int) -> None:
@@ -73,5 +73,6 @@ def check_answer(samples: int, sample_bytes: int, *, most: int) -> None:
         )
 
 
-def _features(fields: tuple[FieldSpec, ...], ndim: int) -> int:
-    return sum(ndim**field.order for field in fields)
+def features(fields: tuple[FieldSpec, ...]) -> int:
+    """How many features some fields have when they are packed."""
+    return sum(len(field.components) for field in fields)

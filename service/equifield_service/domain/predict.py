@@ -14,7 +14,7 @@ from ..metrics import Metrics
 from ..payload import Kind, PayloadPool, WriteOptions
 from ..payload import Precision as Type
 from ..scheduling import Array, BatchKey, Guest, Precision, Scheduler
-from .asking import Ask, check_answer, sample_bytes
+from .asking import Ask, check_answer, features, sample_bytes
 from .errors import InvalidQuery
 from .preparing import prepare
 from .registry import Entry, Registry
@@ -120,10 +120,11 @@ class Predictor:
         if steps is None:
             check_answer(len(array), size, most=self._scheduler.max_batch_bytes)
         else:
-            itemsize = np.dtype(form.dtype).itemsize
-            check_room(array.shape, steps, itemsize=itemsize, most=self._scheduler.max_batch_bytes)
-            guest.hold(array.nbytes * steps.frames)
-            key, size = replace(key, steps=steps.steps, every=steps.every), size * steps.frames
+            shape, itemsize = (*array.shape[:-1], features(manifest.outputs)), np.dtype(form.dtype).itemsize
+            check_room(shape, steps, itemsize=itemsize, most=self._scheduler.max_batch_bytes)
+            size = sample_bytes(manifest, key.grid, steps.frames)
+            guest.hold(len(array) * size)
+            key = replace(key, steps=steps.steps, every=steps.every)
         return await self._scheduler.submit(key, array, sample_bytes=size, deadline=ask.deadline)
 
 

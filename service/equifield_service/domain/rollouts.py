@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from equifield.package.manifest import FieldSpec, Manifest, packed_fields
+from equifield.package.manifest import FieldSpec, Manifest, constant_features, packed_fields
 
 from ..payload import Progress
 from ..scheduling import Array
@@ -50,7 +50,7 @@ def steps_of(steps: int | None, every: int | None, *, most: int) -> Steps | None
 
 
 def check_autoregressive(manifest: Manifest) -> None:
-    """Lets a model pass that takes what it gives.
+    """Lets a model pass that takes what it gives, and besides that constant fields alone.
 
     Raises:
         NotAutoregressive: it does not, so that it cannot be applied to its own outputs.
@@ -61,13 +61,22 @@ def check_autoregressive(manifest: Manifest) -> None:
             f"than it takes them; a rollout needs a model that keeps the grid. Leave out `steps`, or choose another "
             f"model."
         )
-    takes, gives = ([_meaning(field) for field in packed_fields(side)] for side in (manifest.inputs, manifest.outputs))
+    states = tuple(field for field in manifest.inputs if not field.constant)
+    takes, gives = ([_meaning(field) for field in packed_fields(side)] for side in (states, manifest.outputs))
     if takes != gives:
         raise NotAutoregressive(
             f"Model {manifest.name}/{manifest.version} takes {_listed(manifest.inputs)} and gives "
             f"{_listed(manifest.outputs)}; a rollout needs a model that gives the fields that it takes, with the same "
-            f"units and components. Leave out `steps`, or choose another model."
+            f"units and components, but for those that its manifest says are constant. Leave out `steps`, or choose "
+            f"another model."
         )
+
+
+def followed(manifest: Manifest, samples: Array, states: Array) -> Array:
+    """Samples `(batch, *grid, features)` whose constant fields stay as they are, and whose others are these states."""
+    following = np.array(samples)
+    following[..., ~np.array(constant_features(manifest))] = states
+    return following
 
 
 def _meaning(field: FieldSpec) -> tuple[Any, ...]:
@@ -78,13 +87,14 @@ def _meaning(field: FieldSpec) -> tuple[Any, ...]:
 
 def _listed(fields: tuple[FieldSpec, ...]) -> str:
     return ", ".join(
-        f"{field.name} ({', '.join(component.variable for component in field.components)}; {field.units or 'no units'})"
+        f"{field.name} ({', '.join(component.variable for component in field.components)}; {field.units or 'no units'}"
+        f"{'; constant' if field.constant else ''})"
         for field in fields
     )
 
 
 def check_room(shape: tuple[int, ...], steps: Steps, *, itemsize: int, most: int) -> None:
-    """Lets a rollout of samples `(batch, *grid, features)` pass whose states fit into one answer.
+    """Lets a rollout of states `(batch, *grid, features)` pass that fit into one answer.
 
     Raises:
         InflatedTooLarge: they have more than `most` bytes.

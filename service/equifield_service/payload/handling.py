@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from equifield.package.manifest import Manifest
+from equifield.package.manifest import Manifest, packed_components
 
 from ..arenas import ALIGNMENT, ArenaFull, Arrays, Message, first_array
 from ..domain.errors import DomainError, InflatedTooLarge, PayloadError, PayloadProcessFailed
@@ -57,7 +57,8 @@ def handle(
             packed, plan, shell = decode(arrays[0].data, message["kind"], manifest, options, limits, new)
             result, outputs = {"plan": plan.to_json()}, [packed, shell.to_bytes()]
             if options.trial is not None:
-                nothing = np.empty((len(packed), 0, *packed.shape[1:]), packed.dtype)
+                features = len(packed_components(manifest.outputs, manifest.grid.axes))
+                nothing = np.empty((len(packed), 0, *packed.shape[1:-1], features), packed.dtype)
                 asked: Message = {**result, **options.trial, "sent": message["kind"], "attributes": {}}
                 encode(outputs[1], asked, manifest, nothing)
         else:

@@ -20,7 +20,7 @@ from equifield.inference import CompiledModel, CompiledRollout, compile_rollout,
 from equifield.multi_image import MultiImage, random_image
 from equifield.nn import GroupAverage
 from equifield.package import ExportedNetwork, field_type_of, load_package
-from equifield.package.manifest import packed_fields
+from equifield.package.manifest import constant_features, packed_fields
 from equifield.symmetry import EquivarianceReport, equivariance_report
 
 from ..domain.errors import GridUnsupported
@@ -204,14 +204,15 @@ class LoadedModel:
             raise GridUnsupported(str(error)) from error
 
     def _new_rollouts(self, case: Case) -> Rollouts:
-        model = self._function(case)
+        model, fixed = self._function(case), tuple(field for field in self.manifest.inputs if field.constant)
 
         def new(grid: tuple[int, ...], batch: int) -> CompiledRollout:
             steps = case.piece or 1
             try:
                 return compile_rollout(
                     model,
-                    self._in_type,
+                    self._out_type,
+                    constants=field_type_of(fixed) if fixed else None,
                     grid=grid,
                     batch=batch,
                     boundary=case.boundary,
@@ -223,7 +224,7 @@ class LoadedModel:
             except ValueError as error:
                 raise GridUnsupported(str(error)) from error
 
-        return Rollouts(self._new(case).sizes, new)
+        return Rollouts(self._new(case).sizes, new, constant_features(self.manifest))
 
     def _function(self, case: Case) -> Callable[[MultiImage], MultiImage]:
         return GroupAverage(self._folded, group_named(self.manifest.group)) if case.symmetrize else self._folded

@@ -39,9 +39,21 @@ class Course:
 class Rollouts:
     """A model compiled for pieces of a rollout. As of a `CompiledModel`, a program is compiled when it is needed."""
 
-    def __init__(self, sizes: Callable[[Grid], list[int]], new: Callable[[Grid, int], CompiledRollout]):
-        """Compiles nothing yet; `new` makes a program for a grid and one of its `sizes`, in samples."""
+    def __init__(
+        self,
+        sizes: Callable[[Grid], list[int]],
+        new: Callable[[Grid, int], CompiledRollout],
+        constant: tuple[bool, ...],
+    ):
+        """Compiles nothing yet.
+
+        Args:
+            sizes: Of a grid, the batch sizes that there are programs for.
+            new: Makes the program for a grid and one of its sizes.
+            constant: Which features of a sample are constant fields.
+        """
         self._sizes, self._new = sizes, new
+        self._constant = np.array(constant)
         self._rollouts: dict[tuple[Grid, int], CompiledRollout] = {}
 
     @property
@@ -67,7 +79,8 @@ class Rollouts:
         Raises:
             DeadlineExceeded: its time is over. One piece may still be computed then.
         """
-        frames = np.empty((len(array), course.steps // course.every, *array.shape[1:]), np.float32)
+        features = np.count_nonzero(~self._constant)
+        frames = np.empty((len(array), course.steps // course.every, *array.shape[1:-1], features), np.float32)
         grid, until = array.shape[1:-1], time.monotonic() + course.seconds
         size = self._size(grid, len(array))
         for start in range(0, len(array), size):
@@ -79,10 +92,11 @@ class Rollouts:
         """Begins each piece before it waits for the one before, whose state never leaves the device unless wanted."""
         program, pieces = self._rollouts[array.shape[1:-1], size], course.every // course.piece
         filled = np.concatenate([array, np.broadcast_to(array[-1:], (size - len(array), *array.shape[1:]))])
-        history: Array | jax.Array = filled[np.newaxis]
+        constants = jax.device_put(filled.compress(self._constant, -1)) if self._constant.any() else None
+        history: Array | jax.Array = filled.compress(~self._constant, -1)[np.newaxis]
         given: list[jax.Array] = []
         for number in range(course.steps // course.piece):
-            piece = program(history)
+            piece = program(history, constants)
             history = piece.history.array
             given.append(piece.states.array)
             if number:

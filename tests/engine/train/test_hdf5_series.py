@@ -80,7 +80,10 @@ def test_a_file_of_the_well_holds_tensors_of_every_order(tmp_path: Path) -> None
 
 def test_fields_of_the_well_that_do_not_vary_in_time_are_constants(tmp_path: Path) -> None:
     values = well(tmp_path / "a.hdf5")
-    constants = WellSeries([tmp_path / "a.hdf5"]).constants(1)
+    series = WellSeries([tmp_path / "a.hdf5"])
+    assert all(field.constant for field in series.constant_fields)
+    assert not any(field.constant for field in series.fields)
+    constants = series.constants(1)
     assert constants is not None and constants.field_type == FieldType.parse("2x scalar")
     np.testing.assert_array_equal(constants.array[..., 0], values["depth"])
     np.testing.assert_array_equal(constants.array[..., 1], np.repeat(values["slope"][1][:, None], GRID[1], axis=1))
@@ -145,6 +148,7 @@ def test_incompressible_flow_of_pdebench_has_a_constant_force(tmp_path: Path) ->
     states = image(series, series.read(1, slice(None)))
     np.testing.assert_array_equal(states[scalar], values["particles"][1])
     np.testing.assert_array_equal(states[vector][..., 0, :], values["velocity"][1])
+    assert [field.constant for field in (*series.fields, *series.constant_fields)] == [False, False, True]
     constants = series.constants(1)
     assert constants is not None and constants.field_type == FieldType.parse("vector")
     np.testing.assert_array_equal(constants.array, values["force"][1])

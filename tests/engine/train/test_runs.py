@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import typer
 import xarray as xr
+from pydantic import ValidationError
 
-from equifield import commands
-from equifield.package import FieldSpec, load_package
+from equifield import MultiImage, commands
+from equifield.package import FieldSpec, Provenance, load_package
+from equifield.package.manifest import packed_fields
 from equifield.train import OtherTraining
 from equifield.train.runs import (
     Evaluation,
@@ -27,7 +29,13 @@ from equifield.train.runs import (
     trained,
     twin_of,
 )
-from equifield.train.simulate import DecayingTurbulence2D, SubgridStress2D, fit_smagorinsky, gradient_model
+from equifield.train.simulate import (
+    DecayingTurbulence2D,
+    ForcedTurbulence2D,
+    SubgridStress2D,
+    fit_smagorinsky,
+    gradient_model,
+)
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 VELOCITY = {
@@ -259,6 +267,67 @@ def test_winds_are_refined_and_judged_beside_interpolations_on_files_of_another_
     package = publish(tmp_path, tmp_path / "store")
     assert load_package(package).manifest.grid.refinement == 2
     assert "The inputs are their means over cells of 2 pixels along each axis." in (package / "card.md").read_text()
+
+
+HEIGHT, TEMPERATURE = (
+    {"name": name, "order": 0, "units": units, "components": [{"variable": name}]}
+    for name, units in (("z", "m"), ("T", "degC"))
+)
+OVER_GROUND: dict[str, Any] = {
+    "inputs": [HEIGHT | {"constant": True}, TEMPERATURE],
+    "grid": {"axes": ["x", "y"], "boundary": ["periodic", "periodic"]},
+    "architecture": {"name": "SimpleConv", "config": {"hidden": "2x scalar", "num_convs": 2}},
+    "residual": False,
+    "twin": None,
+}
+
+
+def test_what_is_published_takes_constant_fields_where_training_gave_them(tmp_path: Path) -> None:
+    rng, files = np.random.default_rng(0), {"files": [str(tmp_path / "a.nc")]}
+    temperature = 8 + 5 * rng.standard_normal((6, 8, 8)).astype(np.float32)
+    height = 300 + 200 * rng.standard_normal((8, 8)).astype(np.float32)
+    xr.Dataset({"T": (("time", "x", "y"), temperature), "z": (("x", "y"), height)}).to_netcdf(tmp_path / "a.nc")
+    data = {"source": "netcdf", "training": files, "validation": files, "testing": files}
+    forecast = recipe(data=data, evaluation={"steps": 2}, **OVER_GROUND)
+    assert forecast.forecasts and [field.name for field in forecast.given] == ["T"]
+    train(forecast, tmp_path / "run", Silent())
+    evaluation = evaluate(tmp_path / "run")
+    package = publish(tmp_path / "run", tmp_path / "store")
+    stated, measured = evaluate_package(package)
+    assert measured.agrees(stated) and stated == evaluation
+    loaded = load_package(package)
+    assert [(field.name, field.constant) for field in loaded.manifest.inputs] == [("z", True), ("T", False)]
+
+    def error(*fields: np.ndarray) -> float:
+        """Of the next temperature, in normalised units, from fields in those of the manifest."""
+        packed = jnp.stack([jnp.broadcast_to(field, (5, 8, 8)) for field in fields], axis=-1)
+        given = loaded.model(MultiImage(packed, loaded.model.in_type, ("periodic", "periodic"))).array[..., 0]
+        return float(jnp.mean(jnp.square(given - temperature[1:]))) / loaded.manifest.outputs[0].scale ** 2
+
+    fields = {"z": height, "T": temperature[:-1]}
+    right = error(*(fields[field.name] for field in packed_fields(loaded.manifest.inputs)))
+    assert right == pytest.approx(evaluation.scores["this model"]["one step"], rel=1e-3)
+    swapped = error(*(fields[field.name] for field in loaded.manifest.inputs))
+    assert swapped != pytest.approx(right, rel=0.1), "control: the order does matter"
+
+
+def test_the_source_of_a_simulation_is_a_constant_of_its_recipe() -> None:
+    problem = ForcedTurbulence2D()
+    inputs = [field.model_dump() for field in (*problem.fields, *problem.constant_fields)]
+    data = {"source": "simulation", "problem": "forced-turbulence-2d", "training": 1, "validation": 1, "testing": 1}
+    forced = recipe(inputs=inputs, residual=False, twin=None, data=data)
+    manifest = forced.manifest(Provenance(created="", engine_version="", training="", data=""))
+    assert [field.name for field in manifest.inputs if field.constant] == ["forcing"]
+    assert [field.name for field in manifest.outputs] == ["velocity"]
+
+
+def test_a_forecast_gives_all_that_is_not_constant_in_the_order_in_which_it_takes_it() -> None:
+    moving = OVER_GROUND | {"inputs": [HEIGHT, TEMPERATURE]}
+    for outputs, said in (([TEMPERATURE], "takes z, T and gives T"), ([TEMPERATURE, HEIGHT], "gives T, z")):
+        with pytest.raises(ValidationError, match=f"constant = true.* {said}"):
+            recipe(outputs=outputs, **moving)
+    with pytest.raises(ValidationError, match="an input that stays as it is, and no output"):
+        recipe(**OVER_GROUND, outputs=OVER_GROUND["inputs"])
 
 
 def interpolated(coarse: xr.DataArray) -> np.ndarray:

@@ -55,3 +55,5 @@ def test_an_answer_says_where_it_comes_from() -> None:
 
 def test_a_sample_is_counted_with_every_component_of_its_larger_side() -> None:
     assert sample_bytes(packages.manifest(), (8, 4)) == 4 * 3 * 32
+    assert sample_bytes(packages.grounded(), (8, 4)) == 4 * 4 * 32
+    assert sample_bytes(packages.grounded(), (8, 4), frames=5) == 4 * 15 * 32

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from equifield_service.domain.errors import InflatedTooLarge, InvalidQuery, NotAutoregressive
-from equifield_service.domain.rollouts import Steps, check_autoregressive, check_room, progress, steps_of
+from equifield_service.domain.rollouts import (
+    Steps,
+    check_autoregressive,
+    check_room,
+    followed,
+    progress,
+    steps_of,
+)
 from equifield_service.payload import Progress
 from tests.service import packages
 
@@ -55,6 +62,23 @@ def test_other_outputs_than_inputs_have_no_rollout(change: dict[str, Any]) -> No
         check_autoregressive(manifest.model_copy(update={"outputs": outputs}))
     with pytest.raises(NotAutoregressive):
         check_autoregressive(manifest.model_copy(update={"outputs": manifest.outputs[:1]}))
+
+
+def test_what_a_model_takes_besides_its_states_must_be_constant() -> None:
+    manifest = packages.grounded()
+    check_autoregressive(manifest)
+    moving = packages.GROUND.model_copy(update={"constant": False})
+    with pytest.raises(NotAutoregressive, match=r"takes ground \(z; m\), velocity .* for those that .* are constant"):
+        check_autoregressive(manifest.model_copy(update={"inputs": (moving, *manifest.inputs[1:])}))
+    with pytest.raises(NotAutoregressive, match=r"takes ground \(z; m; constant\), velocity"):
+        check_autoregressive(manifest.model_copy(update={"outputs": manifest.outputs[:1]}))
+
+
+def test_states_take_the_place_of_the_last_ones_and_constant_fields_stay() -> None:
+    samples, states = np.arange(4, dtype=np.float32), -np.arange(3, dtype=np.float32)
+    following = followed(packages.grounded(), samples.reshape(1, 1, 1, 4), states.reshape(1, 1, 1, 3))
+    assert following.ravel().tolist() == [0, 1, -1, -2]  # tracer, ground, velocity
+    assert samples.tolist() == [0, 1, 2, 3]
 
 
 def test_states_must_fit_into_one_answer() -> None:

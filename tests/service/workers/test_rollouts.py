@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from equifield import MultiImage
+from equifield import FieldType, MultiImage
 from equifield.boundary import Boundary
 from equifield.groups import group_named
 from equifield.ops import act
@@ -115,3 +115,44 @@ def test_rollouts_of_any_length_share_their_programs_and_nothing_is_compiled_whe
         rolled(model, samples(2), steps, every)
     assert model.programs == programs > 0 and model.device_bytes > 0
     assert model.rollout(samples(2), Case((8, 10), PERIODIC, piece=6), Course(6, 6, 60.0)) is None
+
+
+@pytest.fixture(scope="module")
+def over_ground(grounded: Path) -> LoadedModel:
+    return LoadedModel(grounded / "grounded" / "1", max_batch=2, max_grids=8)
+
+
+def height(count: int, seed: int) -> Array:
+    """Heights of the ground: the constant field."""
+    return (200 + 100 * np.random.default_rng(seed).standard_normal((count, 8, 8, 1))).astype(np.float32)
+
+
+def over(states: Array, ground: Array) -> Array:
+    """What the model takes: its scalars are the tracer, then the ground, before the velocity."""
+    return np.concatenate([states[..., :1], ground, states[..., 1:]], axis=-1)
+
+
+def test_constant_fields_stay_as_the_engine_keeps_them(over_ground: LoadedModel, grounded: Path) -> None:
+    start, ground = samples(3), height(3, seed=1)  # more than a batch holds
+    given = rolled(over_ground, over(start, ground), 12, 3)
+    assert given.shape == (3, 4, 8, 8, 3), "the answer has no constant fields"
+    unfolded, fixed = load_package(grounded / "grounded" / "1").model, field_type_of([packages.GROUND])
+    constants = MultiImage(jnp.asarray(ground), fixed, PERIODIC)
+    wanted = np.asarray(rollout(unfolded, image(start[np.newaxis]), steps=12, constants=constants).states.array)
+    for state, expected in zip(given.swapaxes(0, 1), wanted[2::3], strict=True):
+        assert np.linalg.norm(state - expected) < 1e-4 * np.linalg.norm(expected)
+    other = rolled(over_ground, over(start, height(3, seed=2)), 12, 3)
+    assert np.linalg.norm(other - given) > 1e-2 * np.linalg.norm(given), "control: the ground does matter"
+
+
+def test_a_rollout_over_turned_ground_is_turned(over_ground: LoadedModel) -> None:
+    def turned(array: Array, fields: FieldType) -> Array:
+        return np.asarray(act(group_named("C4").elements[1], MultiImage(jnp.asarray(array), fields, PERIODIC)).array)
+
+    array = over(samples(1), height(1, seed=3))
+    states = rolled(over_ground, array, 3)
+    whole = rolled(over_ground, turned(array, field_type_of(packages.grounded().inputs)), 3)
+    ahead = rolled(over_ground, over(turned(samples(1), FIELDS), height(1, seed=3)), 3)
+    wanted = turned(states[:, 2], FIELDS)
+    assert np.linalg.norm(whole[:, 2] - wanted) < 1e-4 * np.linalg.norm(wanted)
+    assert np.linalg.norm(ahead[:, 2] - wanted) > 1e-2 * np.linalg.norm(wanted), "control: the ground must turn as well"

@@ -93,17 +93,18 @@ def _layout(file: h5py.File, ndim: int) -> tuple[Layout, Layout]:
         return {density: ("density",), pressure: ("pressure",), _field("velocity", 1, axes): velocities}, {}
     if names >= {"velocity", "particles", "force"}:
         particles, velocity = _field("particles", 0, axes), _field("velocity", 1, axes)
-        return {particles: ("particles",), velocity: ("velocity",)}, {_field("force", 1, axes): ("force",)}
+        force = _field("force", 1, axes, constant=True)
+        return {particles: ("particles",), velocity: ("velocity",)}, {force: ("force",)}
     raise ValueError(
         f"`PDEBenchSeries` reads density, pressure and {velocities}, or velocity, particles and force, on {ndim} axes; "
         f"this file has {sorted(names)}."
     )
 
 
-def _field(name: str, order: int, axes: tuple[str, ...]) -> FieldSpec:
+def _field(name: str, order: int, axes: tuple[str, ...], *, constant: bool = False) -> FieldSpec:
     entries = itertools.product(axes, repeat=order)
     components = tuple(Component(axes=entry, variable="_".join((name, *entry))) for entry in entries)
-    return FieldSpec(name=name, order=order, components=components)
+    return FieldSpec(name=name, order=order, components=components, constant=constant)
 
 
 def _shape(file: h5py.File, states: Layout, ndim: int) -> tuple[int, tuple[int, ...]]:

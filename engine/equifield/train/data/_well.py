@@ -120,17 +120,20 @@ def _describe(file: h5py.File, pseudo: Collection[str]) -> Description:
     for order in ORDERS:
         group = file[f"t{order}_fields"]
         for name in _names(group.attrs["field_names"]):
-            field = _specification(name, order, int(name in pseudo), axes)
-            (states if group[name].attrs["time_varying"] else constants).append(field)
+            moves = bool(group[name].attrs["time_varying"])
+            field = _specification(name, order, int(name in pseudo), axes, constant=not moves)
+            (states if moves else constants).append(field)
     grid = tuple(int(dimensions[axis].shape[-1]) for axis in axes)
     return tuple(states), tuple(constants), grid, int(dimensions["time"].shape[-1])
 
 
-def _specification(name: str, order: int, parity: int, axes: tuple[str, ...]) -> FieldSpec:
+def _specification(name: str, order: int, parity: int, axes: tuple[str, ...], *, constant: bool) -> FieldSpec:
     components = tuple(
         Component(axes=entry, variable="_".join((name, *entry))) for entry in itertools.product(axes, repeat=order)
     )
-    return FieldSpec.model_validate({"name": name, "order": order, "parity": parity, "components": components})
+    return FieldSpec.model_validate(
+        {"name": name, "order": order, "parity": parity, "components": components, "constant": constant}
+    )
 
 
 def _boundary(file: h5py.File) -> tuple[Boundary, ...]:

@@ -15,6 +15,7 @@ from ...inference import Precision
 from ...models import AbstractNetwork
 from ...multi_image import random_image
 from ...package import Architecture, FieldSpec, GridSpec, Manifest, Provenance, field_type_of
+from ...package.manifest import packed_fields
 from .sources import Source
 
 LossName = Literal["smse", "nrmse", "nrmse_per_pixel", "normalised_smse", "spectral_smse", "divergence_smse"]
@@ -60,8 +61,8 @@ class Evaluation(_Frozen):
 class Recipe(_Frozen):
     """What a model is, what it is trained on, how, and how it is judged.
 
-    The entries of the first part are those of a package's manifest. A forecast gives fields that it takes, all of them
-    when `outputs` is left out; the others are constant in time. With a `refinement` of the grid the model takes what a
+    The entries of the first part are those of a package's manifest. A forecast gives all fields that it takes but the
+    `constant` ones; `outputs` may be left out. With a `refinement` of the grid the model takes what a
     coarser grid sees of the data (`data.Coarsened`) and gives them as they are. `residual` lets the network say how a
     state changes, or what an interpolation to the finer grid misses (`models.Residual`). `twin` is the unconstrained
     network that the model is compared with.
@@ -88,6 +89,12 @@ class Recipe(_Frozen):
     @model_validator(mode="after")
     def _check(self) -> "Recipe":
         self.manifest(Provenance(created="", engine_version="", training="", data=""))
+        if self.forecasts and _packed(self.given) != _packed(self._states):
+            raise ValueError(
+                f"a forecast gives all fields that it takes but those marked `constant = true`, in the same order; "
+                f"this one takes {', '.join(_packed(self._states))} and gives {', '.join(_packed(self.given))}. Mark "
+                f"what stays as it is, and give the rest."
+            )
         if self.residual and not self.keeps_fields:
             raise ValueError("`residual` is for models that give all they take: the network says how that changes.")
         for architecture in filter(None, (self.architecture, self.twin)):
@@ -108,13 +115,16 @@ class Recipe(_Frozen):
     @property
     def given(self) -> tuple[FieldSpec, ...]:
         """The fields that the model gives."""
-        return self.outputs or self.inputs
+        return self.outputs or self._states
 
     @property
     def constants(self) -> tuple[FieldSpec, ...]:
         """The fields of a forecast that stay as they are."""
-        given = {field.name for field in self.given}
-        return tuple(field for field in self.inputs if field.name not in given)
+        return tuple(field for field in self.inputs if field.constant)
+
+    @property
+    def _states(self) -> tuple[FieldSpec, ...]:
+        return tuple(field for field in self.inputs if not field.constant)
 
     def manifest(self, provenance: Provenance) -> Manifest:
         """The manifest of a package of this model."""
@@ -161,6 +171,11 @@ def _without_none(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_none(entry) for entry in value]
     return None if value == "none" else value
+
+
+def _packed(fields: tuple[FieldSpec, ...]) -> list[str]:
+    """Their names in the order in which their features are packed."""
+    return [field.name for field in packed_fields(fields)]
 
 
 def _try(recipe: Recipe, architecture: Architecture) -> None:

@@ -113,10 +113,8 @@ class Files(_Frozen):
             return self._part(part, WellSeries(files, pseudo=self.pseudo, boundary=grid.boundary))
         if self.source == "pdebench":
             return self._part(part, PDEBenchSeries(files, grid.boundary))
-        given = {field.name for field in outputs}
-        constants = tuple(field for field in inputs if field.name not in given)
-        if given <= {field.name for field in inputs}:
-            return self._netcdf(part, files, outputs, grid, constants)
+        if {field.name for field in outputs} <= {field.name for field in inputs}:
+            return self._netcdf(part, files, outputs, grid, tuple(field for field in inputs if field.constant))
         return Pairs(self._netcdf(part, files, inputs, grid), self._netcdf(part, files, outputs, grid))
 
     def baselines(self, inputs: Fields, outputs: Fields, grid: GridSpec) -> dict[str, Baseline]:

@@ -25,6 +25,7 @@ FORCING = FieldSpec(
     units="1",
     long_name="source of vorticity",
     components=(Component(variable="forcing"),),
+    constant=True,
 )
 STRESS = FieldSpec(
     name="stress",

@@ -11,7 +11,7 @@ from equifield.package.manifest import Manifest
 from ...metrics import Metrics
 from ...payload import Frame, PayloadPool, Progress, WriteOptions
 from ...scheduling import Array, BatchKey, Scheduler
-from ..asking import Ask, sample_bytes
+from ..asking import Ask, features, sample_bytes
 from ..predict import attributes
 from ..preparing import prepare
 from ..registry import Entry, Registry
@@ -47,6 +47,11 @@ class Opened:
         """Of what was read."""
         return self.array.nbytes + self.frame.shell.nbytes
 
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Of what the model gives for the file: `(batch, *grid, features)`."""
+        return (*self.array.shape[:-1], features(self.manifest.outputs))
+
     async def computed(self, scheduler: Scheduler, states: Array, steps: Steps | None = None) -> Array:
         """What the model makes of states, by so many steps of a rollout, when those who wait have had their turn.
 
@@ -57,7 +62,7 @@ class Opened:
         return await scheduler.submit(
             self.key if steps is None else replace(self.key, steps=steps.steps, every=steps.every),
             states,
-            sample_bytes=self.sample_bytes * frames,
+            sample_bytes=sample_bytes(self.manifest, self.key.grid, frames),
             deadline=asyncio.get_running_loop().time() + PATIENCE_S,
             priority="batch",
             alone=True,
@@ -128,7 +133,7 @@ class Opening:
             NotAcceptable: NetCDF-3 cannot hold what the file that was sent has.
             DeadlineExceeded: it took longer than `timeout` seconds.
         """
-        batch, *rest = opened.array.shape
+        batch, *rest = opened.state_shape
         return bytes(await self.write(opened, np.empty((batch, 0, *rest), np.float32), timeout, (0, 0)))
 
 

@@ -1,12 +1,13 @@
 """A rollout as a job: computed in parts, each of which is on the disk before the next one counts."""
 
 import asyncio
+import math
 import time
 
 import numpy as np
 
 from ...scheduling import Array, Scheduler
-from ..rollouts import Steps
+from ..rollouts import Steps, followed
 from .diagnostics import Diagnostics
 from .growing import RECORDS, Elsewhere, Growing, InFolder, with_records
 from .job import Checkpoint, Failure, Job, Piece
@@ -99,16 +100,16 @@ class Rolling:
 
     async def _keep(self, states: Array, step: int, *, is_last: bool) -> None:
         """Adds a part to the result; unless it is the last one, as a checkpoint that the ledger knows."""
-        size = self._result.size
+        size, last = self._result.size, followed(self._opened.manifest, self._state, states[:, -1])
         data = await (self._following if size else self._first)(states, step)
         try:
             diagnostics = await asyncio.to_thread(self._add, data, states)
             if not is_last and step < self._steps.steps:
-                await self._tell(states[:, -1], step, diagnostics)
+                await self._tell(last, step, diagnostics)
         except BaseException:
             self._result.size = size
             raise
-        self._state, self.step, self._diagnostics = np.array(states[:, -1]), step, diagnostics
+        self._state, self.step, self._diagnostics = last, step, diagnostics
 
     def _add(self, data: bytes | memoryview, states: Array) -> Diagnostics:
         """Appends a part to the result, and measures it."""
@@ -153,7 +154,7 @@ class Rolling:
 
     def _next(self, seconds: float) -> int:
         """How many states the next part has."""
-        state = self._opened.array.nbytes
+        state = np.float32().nbytes * math.prod(self._opened.state_shape)
         room = min(PART_BYTES, self._scheduler.max_batch_bytes) // max(1, state)
         fitting = [number for number in PARTS if number <= room and number * seconds <= PART_SECONDS]
         return max(fitting, default=1)
