@@ -6,10 +6,24 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 READY = "Equifield is ready on "
+
+
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
+    """Asks again and again, for a bounded time."""
+    over = threading.Event()
+    timer = threading.Timer(seconds, over.set)
+    timer.start()
+    try:
+        while not condition():
+            assert not over.is_set(), "it did not happen in time"
+    finally:
+        timer.cancel()
 
 
 @dataclass(frozen=True)

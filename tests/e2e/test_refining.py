@@ -15,7 +15,7 @@ import xarray as xr
 from equifield import MultiImage
 from equifield.package import load_package
 from tests.conftest import made_once
-from tests.running import Running, start
+from tests.running import Running, start, until
 from tests.service import files, packages
 from tests.service.jobs.asking import JOBS, done
 
@@ -30,7 +30,7 @@ def store() -> Path:
 
 @pytest.fixture(scope="module")
 def service(store: Path) -> Iterator[Running]:
-    running = start(store, payload_processes="1", max_batch="2", arena_bytes=str(2**20))
+    running = start(store, payload_processes="1", max_batch="2", arena_bytes=str(2**20), monitor_share="1")
     with running.process:
         yield running
         running.stop()
@@ -108,6 +108,25 @@ def test_the_law_is_checked_on_the_finer_grid(http: httpx.Client, wind: xr.Datas
     assert {"translation (1, 0)", "translation (0, 1)"} <= {row["element"] for row in report["rows"]}
     residual = post(http, wind.isel(time=[0]), "equivariance", headers={"Accept": "application/netcdf"})
     assert files.opened(residual.content).u.shape == (1, 12, 16)
+
+
+def test_live_requests_are_checked_on_the_finer_grid(http: httpx.Client, wind: xr.Dataset) -> None:
+    def checks(passed: str) -> float:
+        return measured(http, f'equifield_live_checks_total{{model="finer/1",passed="{passed}"}}') or 0.0
+
+    good = checks("true")
+    predicted(http, wind)
+    until(lambda: checks("true") > good)
+    error = measured(http, 'equifield_live_equivariance_error{model="finer/1"}')
+    assert error is not None and 0 < error < 1e-4 and checks("false") == 0
+    predicted(http, wind * np.float32(1e38))  # control: what overflows obeys no law
+    until(lambda: checks("false") > 0)
+
+
+def measured(http: httpx.Client, series: str) -> float | None:
+    """The value of one series of the metrics."""
+    lines = http.get("/metrics").text.splitlines()
+    return next((float(line.split()[-1]) for line in lines if line.startswith(f"{series} ")), None)
 
 
 def test_what_takes_its_own_output_is_refused(http: httpx.Client, wind: xr.Dataset) -> None:

@@ -16,7 +16,7 @@ from jaxtyping import PRNGKeyArray
 import equifield.models
 from equifield import FieldType, Group, MultiImage, Regular
 from equifield.architectures import ARCHITECTURES, build_model
-from equifield.groups import flips, group_named, hyperoctahedral
+from equifield.groups import SignedPermutation, flips, group_named, hyperoctahedral
 from equifield.inference import compile_model, fold
 from equifield.models import (
     AbstractNetwork,
@@ -39,7 +39,7 @@ from equifield.models import (
 )
 from equifield.multi_image import Boundary, random_image
 from equifield.nn import MaxNormPool, Upsample
-from equifield.ops import concatenate
+from equifield.ops import act, concatenate, pad
 from equifield.representations import pseudoscalar, scalar, vector
 from tests.engine.laws import alike, numpy_act, stacked
 
@@ -372,6 +372,33 @@ def test_any_grid_extends_what_a_reflection_allows(getkey: Keys) -> None:
     for boundary, grid, reason in refused:
         with pytest.raises(ValueError, match=reason):
             network(random_image(FIELDS, boundary, grid, key=getkey()))
+
+
+class Finer(AbstractNetwork):
+    """The value of largest norm of every 4 x 4 pixels, added to the image on a grid three times finer."""
+
+    @property
+    def translation_step(self) -> int:
+        return 4
+
+    def __call__(self, image: MultiImage) -> MultiImage:
+        return Upsample(3)(image + Coarse()(image))
+
+
+def test_any_grid_cuts_a_finer_prediction_back_to_the_pixels_of_the_image(getkey: Keys) -> None:
+    def cut(image: MultiImage, first: int) -> MultiImage:
+        whole = Finer()(image.with_array(pad(image, (1, 1), (1, 1))))
+        kept = slice(first, first - 6)
+        return whole.with_array(whole.array[:, kept, kept])
+
+    network = AnyGrid(Finer())
+    image = random_image(FIELDS, ("mirror", "mirror"), (6, 10), batch=(1,), key=getkey())
+    np.testing.assert_array_equal(network(image).array, cut(image, 3).array)
+    assert network(image).grid == (18, 30)
+    assert errors(network, image, B2).max() <= 1e-5
+    mirror = SignedPermutation.flip(2, axis=0)
+    beside, turned = act(mirror, cut(image, 1)).array, cut(act(mirror, image), 1).array
+    assert np.abs(turned - beside).max() > 0.1, "control: other pixels break the law"
 
 
 CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -1,8 +1,7 @@
 """The life of models in a running service: new versions, bad ones, rollback, models that make room for others."""
 
 import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -10,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.running import Running, start
+from tests.running import Running, start, until
 from tests.service import files, packages
 
 PREDICT = "/v1/models/tiny/predict"
@@ -37,18 +36,6 @@ def version(http: httpx.Client) -> str:
     answer = http.post(PREDICT, content=BODY)
     assert answer.status_code == 200, answer.text
     return answer.headers["equifield-model"]
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Asks again and again, for a bounded time."""
-    over = threading.Event()
-    timer = threading.Timer(seconds, over.set)
-    timer.start()
-    try:
-        while not condition():
-            assert not over.is_set(), "it did not happen in time"
-    finally:
-        timer.cancel()
 
 
 def staged(store: Path, version: str) -> Path:

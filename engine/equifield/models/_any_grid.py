@@ -28,14 +28,16 @@ class AnyGrid(AbstractNetwork):
         return self.network.translation_step
 
     def __call__(self, image: MultiImage) -> MultiImage:
-        """Maps `(*batch, *grid)` fields to fields on the same grid.
+        """Maps `(*batch, *grid)` fields to fields on the same grid, or on one as many times finer as the network's.
 
         **Raises:** `ValueError` for a side that no symmetric padding can bring to a multiple of `translation_step`, and
         for a periodic axis that is none, with sides that work.
         """
         margins = tuple(self._margin(image, axis) for axis in range(image.ndim))
-        crops = tuple(-margin for margin in margins)
-        prediction = self.network(image.with_array(pad(image, margins, margins)))
+        extended = image.with_array(pad(image, margins, margins))
+        prediction = self.network(extended)
+        finer = [fine // side for fine, side in zip(prediction.grid, extended.grid, strict=True)]
+        crops = tuple(-margin * factor for margin, factor in zip(margins, finer, strict=True))
         return prediction.with_array(pad(prediction, crops, crops))
 
     def _margin(self, image: MultiImage, axis: int) -> int:
