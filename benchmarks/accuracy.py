@@ -60,7 +60,7 @@ BASE: dict[str, Any] = {
 def recipe(architecture: str, network: str, width: int, trajectories: int, seed: int, quick: bool) -> Recipe:
     """One training. `width` is the number of each of `PARTS`, or a third of that of plain features."""
     hidden = f"{4 * width}x scalar" if network == PLAIN else " + ".join(f"{width}x {part}" for part in PARTS)
-    points, states, batch, updates = (32, 20, 8, 400) if quick else (64, 20, 8, 20_000)
+    points, states, batch, updates = (32, 20, 8, 800) if quick else (64, 20, 8, 20_000)
     samples = trajectories * (states - 1)
     return Recipe.model_validate(
         BASE
@@ -123,7 +123,7 @@ def figures(followed: Recipe) -> tuple[dict[str, float], float]:
 
 def rows(quick: bool, seeds: Sequence[int]) -> Iterator[Row]:
     """One row for each architecture, network and amount of data: means over seeds, and their standard deviations."""
-    amounts, width = ((10, 30), 6) if quick else ((10, 30, 100, 300), 12)
+    amounts, width = ((10, 100), 6) if quick else ((10, 30, 100, 300), 12)
     for architecture in ["ResNet"] if quick else ARCHITECTURES:
         widths = {PLAIN: width, SMALL: width, LARGE: wide(architecture, width, quick)}
         for amount in amounts:

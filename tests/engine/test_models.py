@@ -41,6 +41,7 @@ from equifield.multi_image import Boundary, random_image
 from equifield.nn import MaxNormPool, Upsample
 from equifield.ops import act, concatenate, pad
 from equifield.representations import pseudoscalar, scalar, vector
+from equifield.rollout import model_input
 from tests.engine.laws import alike, numpy_act, stacked
 
 Keys = Callable[[], PRNGKeyArray]
@@ -434,10 +435,21 @@ def test_a_residual_network_says_how_its_input_changes(getkey: Keys) -> None:
     image = random_image(FIELDS, TORUS, (8, 8), key=getkey())
     np.testing.assert_allclose(network(image).array - image.array, 0.1 * inner(image).array, atol=1e-6)
     assert errors(network, image, B2).max() <= 1e-5
-    with pytest.raises(ValueError, match="Images combine when type"):
+    with pytest.raises(ValueError, match="changes fields that it is given"):
         Residual(SimpleConv(B2, FIELDS, HIDDEN, hidden=HIDDEN, num_convs=2, key=getkey()))(image)
     with pytest.raises(ValueError, match="positive scale"):
         Residual(inner, scale=0.0)
+
+
+def test_a_residual_network_changes_the_states_and_only_looks_at_constant_fields(getkey: Keys) -> None:
+    fixed = FieldType.parse("1x scalar + 1x vector")
+    state, source = (random_image(kind, TORUS, (8, 8), key=getkey()) for kind in (FIELDS, fixed))
+    inner = SimpleConv(B2, FIELDS + fixed, FIELDS, hidden=HIDDEN, num_convs=2, key=getkey())
+    image = model_input(state.with_array(state.array[np.newaxis]), source)
+    changed = Residual(inner, scale=0.1)(image)
+    np.testing.assert_allclose(changed.array - state.array, 0.1 * inner(image).array, atol=1e-6)
+    other = model_input(state.with_array(state.array[np.newaxis]), -1.0 * source)
+    assert np.abs(Residual(inner)(other).array - Residual(inner)(image).array).max() > 1e-3, "control: it does look"
 
 
 def test_a_residual_network_to_a_finer_grid_says_what_the_interpolation_misses(getkey: Keys) -> None:

@@ -277,7 +277,7 @@ OVER_GROUND: dict[str, Any] = {
     "inputs": [HEIGHT | {"constant": True}, TEMPERATURE],
     "grid": {"axes": ["x", "y"], "boundary": ["periodic", "periodic"]},
     "architecture": {"name": "SimpleConv", "config": {"hidden": "2x scalar", "num_convs": 2}},
-    "residual": False,
+    "residual": True,
     "twin": None,
 }
 
@@ -387,7 +387,7 @@ def test_the_examples_can_be_followed(path: Path) -> None:
         ('"ResNet"', '"SuperResolution"', r"gives fields on the grid \(16, 16\) from .* grid.refinement is 1"),
         ('"B2"', '"C7"', "C7"),
         ('"netcdf"', '"oracle"', "oracle"),
-        ('group = "B2"', "\n".join(['group = "B2"', "residual = true", OUTPUTS]), "give all they take"),
+        ('group = "B2"', "\n".join(['group = "B2"', "residual = true", OUTPUTS]), "give what they take"),
         ("name = ", "name ", "is neither TOML"),
     ],
     ids=["range", "key", "architecture", "options", "option", "refinement", "group", "source", "residual", "toml"],

@@ -58,9 +58,12 @@ def training_samples(recipe: Recipe, role: Role) -> Samples:
     """The normalised samples of a role."""
     if not recipe.forecasts:
         return Normalised(open_pairs(recipe, role), recipe.inputs, recipe.given)
-    windows = Windows(open_series(recipe, role), future=recipe.training.pushforward + recipe.training.steps)
+    return _windows(recipe, role, future=recipe.training.pushforward + recipe.training.steps)
+
+
+def _windows(recipe: Recipe, role: Role, future: int) -> Samples:
     constants = (recipe.constants,) if recipe.constants else ()
-    return Normalised(windows, recipe.given, recipe.given, *constants)
+    return Normalised(Windows(open_series(recipe, role), future=future), recipe.given, recipe.given, *constants)
 
 
 def measured(recipe: Recipe) -> Recipe:
@@ -102,12 +105,14 @@ def _residual(network: Architecture, scale: float) -> Architecture:
 
 def _size_of_changes(recipe: Recipe) -> float:
     """The root mean square, in normalised units, of what `models.Residual` leaves to its network."""
-    data = Windows(open_series(recipe, "training")) if recipe.forecasts else open_pairs(recipe, "training")
-    samples = Normalised(data, recipe.inputs, recipe.given)
+    if recipe.forecasts:
+        samples = _windows(recipe, "training", future=1)
+    else:
+        samples = Normalised(open_pairs(recipe, "training"), recipe.inputs, recipe.given)
     start = Upsample(recipe.grid.refinement, method="cubic")
     chosen = np.unique(np.linspace(0, len(samples) - 1, CHANGES, dtype=int))
     changes = [
         np.square(np.asarray(after.array) - np.asarray(start(before.with_array(jnp.asarray(before.array))).array))
-        for before, after in batches(samples, chosen, 16)
+        for before, after, *_ in batches(samples, chosen, 16)
     ]
     return float(np.sqrt(np.mean(np.concatenate(changes))))

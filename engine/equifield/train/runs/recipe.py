@@ -95,8 +95,8 @@ class Recipe(_Frozen):
                 f"this one takes {', '.join(_packed(self._states))} and gives {', '.join(_packed(self.given))}. Mark "
                 f"what stays as it is, and give the rest."
             )
-        if self.residual and not self.keeps_fields:
-            raise ValueError("`residual` is for models that give all they take: the network says how that changes.")
+        if self.residual and not (self.forecasts or self.keeps_fields):
+            raise ValueError("`residual` is for models that give what they take: the network says how that changes.")
         for architecture in filter(None, (self.architecture, self.twin)):
             _try(self, architecture)
         return self
