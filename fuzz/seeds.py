@@ -26,6 +26,15 @@ def seeds() -> dict[str, xr.Dataset]:
     data = plain()
     records = data.expand_dims(time=[0.0, 1.0])
     records.encoding["unlimited_dims"] = {"time"}
+    timed = data.assign_coords(
+        time=((), np.int16(6), {"units": "hours since 2020-01-01", "bounds": "time_bounds"}),
+        forecast_period=((), 0.0, {"units": "hours", "standard_name": "forecast_period"}),
+        time_bounds=("nv", [3.0, 9.0]),
+    )
+    for name in "uvt":
+        timed[name].attrs["coordinates"] = "time forecast_period"
+    start = data.expand_dims(time=[0.0])
+    start.time.attrs["units"] = "days since 2020-01-01"
     packed = data.copy()
     packed["t"] = (
         ("y", "x"),
@@ -52,6 +61,8 @@ def seeds() -> dict[str, xr.Dataset]:
     return {
         "plain": data,
         "records": records,
+        "timed": timed,
+        "start": start,
         "packed": packed,
         "labelled": labelled,
         "missing": missing,
@@ -72,8 +83,10 @@ def main(folder: Path) -> None:
         }
         if number == 0:
             bodies["hdf5"] = bytes(data.to_netcdf(engine="netcdf4"))
+        options = 16 + (4 if name == "staggered" else 1)
         for kind, body in bodies.items():
-            (folder / f"{name}.{kind}").write_bytes(body + bytes([16 + (4 if name == "staggered" else 1)]))
+            (folder / f"{name}.{kind}").write_bytes(body + bytes([options]))
+            (folder / f"{name}.{kind}.rollout").write_bytes(body + bytes([options + 128 + 64]))
 
 
 if __name__ == "__main__":

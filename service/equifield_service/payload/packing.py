@@ -59,6 +59,11 @@ class Plan:
         """The dimensions that are no axis of the model; the steps of a rollout vary fastest."""
         return sorted((dim for dim in self.sizes if dim not in self.grid), key=lambda dim: dim == self.steps)
 
+    @property
+    def dimensions(self) -> set[str]:
+        """Every dimension of the fields that were sent, those that count components among them."""
+        return set(self.sizes).union(*(dims for dims, _ in self.stacked.values()))
+
     def to_json(self) -> dict[str, Any]:
         """The plan as it travels through the gateway."""
         return dict(vars(self))
@@ -76,7 +81,7 @@ def make_plan(file: File, manifest: Manifest, found: list[Found], axes: list[Axi
     """Notes what is needed to give the answer back, with the variables `kept`.
 
     Raises:
-        SchemaMismatch: An output would have the name of a dimension.
+        SchemaMismatch: An output would have the name of a dimension, or one dimension twice.
     """
     sizes = _sizes(file, found)
     outputs = {field.name for field in manifest.outputs}
@@ -88,6 +93,11 @@ def make_plan(file: File, manifest: Manifest, found: list[Found], axes: list[Axi
         )
     stacked = {}
     for place in found:
+        if shared := sorted(set(place.component_dims) & set(sizes)):
+            raise SchemaMismatch(
+                f"The dimensions {listing(shared)} count the components of '{clean(place.field.name)}', but other "
+                f"fields have them too, for something else. Rename them there."
+            )
         if place.component_dims:
             dims = file.variables[place.variables[()]].dims
             stacked[place.field.name] = (list(place.component_dims), dims[0] in place.component_dims)

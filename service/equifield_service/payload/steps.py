@@ -36,7 +36,7 @@ def steps_axis(variables: Mapping[str, xr.Variable], kept: list[str], plan: Plan
     if time is not None:
         return time
     outputs = {name for field in manifest.outputs for name in (field.name, *(c.variable for c in field.components))}
-    if STEP in outputs.union(plan.sizes, kept, *(variables[name].dims for name in kept)):
+    if STEP in outputs.union(plan.dimensions, kept, *(variables[name].dims for name in kept)):
         raise SchemaMismatch(
             f"A rollout of this file has a dimension '{STEP}', but the file or the model uses that name for something "
             f"else. Rename it."
@@ -49,7 +49,7 @@ def _start(variables: Mapping[str, xr.Variable], kept: list[str], plan: Plan) ->
     times = {name: variables[name] for name in kept if _is_time(variables[name])}
     if any(name in plan.sizes and variable.size > 1 for name, variable in times.items()):
         return None
-    taken = {dim for name in kept for dim in variables[name].dims} | set(plan.sizes)
+    taken = {dim for name in kept for dim in variables[name].dims} | plan.dimensions
     found = [
         name
         for name, variable in times.items()

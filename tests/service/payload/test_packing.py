@@ -14,6 +14,7 @@ from equifield_service.domain.errors import (
     InflatedTooLarge,
     MissingValues,
     PayloadError,
+    SchemaMismatch,
     VariableUnusable,
 )
 from equifield_service.payload import Limits, PayloadPool, ReadOptions
@@ -46,6 +47,20 @@ def test_descending_coordinates_give_the_same_answer(
     back = pool.there_and_back(body, models.velocity)
     assert np.array_equal(back.u, flipped.u)
     assert np.array_equal(back.lat, flipped.lat)
+
+
+def test_a_dimension_that_counts_components_is_that_of_no_other_field(
+    pool: Any, models: Any, write: Write, wind: xr.Dataset
+) -> None:
+    schema = {"tensor_order": 1, "tensor_parity": 0, "tensor_dims": "component", "tensor_axes": "lon lat"}
+    both = np.stack([wind.u, wind.v], axis=-1)
+    data = wind.drop_vars(["u", "v"]).assign(velocity=((*wind.u.dims, "component"), both, schema))
+    data["c"] = ((*wind.u.dims, "component"), both, {"units": "K"})
+    with pytest.raises(SchemaMismatch, match="'component' count the components of 'velocity'.*Rename them there"):
+        pool.decode(write(data), models.velocity_and_tracer)
+    data["c"] = data.c.rename(component="level")
+    back = pool.there_and_back(write(data), models.velocity_and_tracer)
+    assert set(back.velocity.dims) - set(back.c.dims) == {"component"}, "control: renamed there, it is taken"
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,17 @@ def test_a_dimension_of_that_name_is_refused(pool: Any, models: Any, write: Writ
     assert pool.decode(body, models.velocity).array.shape[0] == 1, "control: a prediction needs no such dimension"
 
 
+def test_a_dimension_of_that_name_that_counts_components_is_refused_too(
+    pool: Any, models: Any, write: Write, start: xr.Dataset
+) -> None:
+    schema = {"tensor_order": 1, "tensor_parity": 0, "tensor_dims": "step", "tensor_axes": "lon lat"}
+    both = np.stack([start.u.values, start.v.values], axis=-1)
+    body = write(start.drop_vars(["u", "v"]).assign(velocity=((*start.u.dims, "step"), both, schema)))
+    with pytest.raises(SchemaMismatch, match="dimension 'step'.*Rename it"):
+        pool.decode(body, models.velocity, rollout=True)
+    assert pool.there_and_back(body, models.velocity).velocity.dims[-1] == "step", "control: a prediction keeps it"
+
+
 def test_what_was_missing_is_missing_at_every_step(pool: Any, models: Any, write: Write, wind: xr.Dataset) -> None:
     wind.u.values[1, 2, 3] = np.nan
     _, back = rollout(pool, write(wind), models.velocity, Progress(3, 1, 3), missing="zero")
