@@ -1,13 +1,16 @@
 """What the service's tests share: one store, and one real service on it."""
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
+import fsspec
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.running import Running, start
 from tests.service import buckets
@@ -47,16 +50,26 @@ def shared_memory() -> Callable[[], set[Path]]:
 
 
 @pytest.fixture(scope="session")
-def endpoint() -> Iterator[str]:
-    """Where S3 is spoken: a server of this process, for all its tests."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def endpoint() -> Iterator[Callable[[str], str]]:
+    """Where a protocol of buckets is spoken: by one server of this process, for all its tests."""
+    with ExitStack() as servers:
+        yield cache(lambda protocol: servers.enter_context(buckets.serving(protocol)))
 
 
 @pytest.fixture
-def reach(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has this process and its children speak to another S3."""
-    return lambda url: buckets.speak_to(url, monkeypatch)
+def reach(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Has this process and its children speak a protocol with another server."""
+    return lambda protocol, url: buckets.speak_to(protocol, url, monkeypatch)
+
+
+@pytest.fixture
+def new_bucket(endpoint: Callable[[str], str], reach: Callable[[str, str], None]) -> Callable[[str], str]:
+    """Makes an empty bucket that is reached by a protocol."""
+
+    def make(protocol: str) -> str:
+        reach(protocol, endpoint(protocol))
+        name = f"equifield-{secrets.token_hex(8)}"
+        fsspec.filesystem(protocol).mkdir(name)
+        return f"{protocol}://{name}"
+
+    return make

@@ -1,6 +1,5 @@
-"""Stores: folders, and URLs of a real local server that speaks S3. What they list and fetch is the same."""
+"""Stores: folders, and URLs of real local servers that speak S3 and GCS. What they list and fetch is the same."""
 
-import secrets
 import shutil
 import socket
 import sys
@@ -15,36 +14,38 @@ from equifield.package.manifest import Manifest
 from equifield_service.domain import places
 from equifield_service.domain import store as store_module
 from equifield_service.domain.store import MODEL, VERSION, PackageName, Store, StoreUnavailable
+from tests.service import buckets
 
 TINY = PackageName("tiny", "1")
 
 
-@pytest.fixture(params=["folder", "file", "memory", "s3"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=["folder", "file", "memory", *buckets.PROTOCOLS])
+def url(request: pytest.FixtureRequest, new_bucket: Callable[[str], str], tmp_path: Path) -> str:
     """A place of every kind, there and empty."""
-    name = f"models-{secrets.token_hex(8)}"
-    match request.param:
-        case "folder":
-            place = str(tmp_path / name)
-        case "s3":
-            request.getfixturevalue("reach")(request.getfixturevalue("endpoint"))
-            place = f"s3://{name}"
-        case protocol:
-            place = f"{protocol}://{tmp_path}/{name}"
+    if request.param in buckets.PROTOCOLS:
+        return new_bucket(request.param)
+    place = str(tmp_path / "models") if request.param == "folder" else f"{request.param}://{tmp_path}/models"
     system, path = fsspec.url_to_fs(place)
     system.mkdir(path)
     return place
 
 
+@pytest.fixture(params=buckets.PROTOCOLS)
+def bucket(request: pytest.FixtureRequest, new_bucket: Callable[[str], str]) -> str:
+    """A store in a bucket, below a prefix, with what could be a package."""
+    return filled(new_bucket(request.param))
+
+
 @pytest.fixture
-def bucket(endpoint: str, reach: Callable[[str], None]) -> str:
-    """A store in S3, below a prefix, with what could be a package."""
-    reach(endpoint)
-    name = f"models-{secrets.token_hex(8)}"
-    fsspec.filesystem("s3").mkdir(name)
+def s3(new_bucket: Callable[[str], str]) -> str:
+    """The same in S3, for what no local server that speaks GCS does."""
+    return filled(new_bucket("s3"))
+
+
+def filled(place: str) -> str:
     for path in ("manifest.json", "card.md", "checkpoint/d/0"):
-        write(f"s3://{name}/all", f"tiny/1/{path}", path.encode())
-    return f"s3://{name}/all"
+        write(f"{place}/all", f"tiny/1/{path}", path.encode())
+    return f"{place}/all"
 
 
 def put(url: str, store: Path) -> None:
@@ -139,11 +140,11 @@ def test_a_changed_object_is_fetched_as_it_is_and_refused_by_its_hash(
         verify_package(Store(bucket, tmp_path).fetch(TINY))
 
 
-def test_a_download_that_fails_half_way_leaves_nothing(bucket: str, tmp_path: Path) -> None:
-    system, root = fsspec.url_to_fs(bucket)
+def test_a_download_that_fails_half_way_leaves_nothing(s3: str, tmp_path: Path) -> None:
+    system, root = fsspec.url_to_fs(s3)
     system.pipe_file(f"{root}/tiny/1/zzz", b"archived", StorageClass="GLACIER")
     with pytest.raises(StoreUnavailable, match="cannot be read"):
-        Store(bucket, tmp_path).fetch(TINY)
+        Store(s3, tmp_path).fetch(TINY)
     assert contents(tmp_path) == {}
 
 
@@ -157,10 +158,10 @@ def test_what_a_killed_process_left_is_made_good(bucket: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["a/../../../../gotcha", "a//b", "./b"])
-def test_the_name_of_an_object_cannot_lead_out_of_its_package(bucket: str, tmp_path: Path, name: str) -> None:
-    write(bucket, f"tiny/1/{name}", b"x")
+def test_the_name_of_an_object_cannot_lead_out_of_its_package(s3: str, tmp_path: Path, name: str) -> None:
+    write(s3, f"tiny/1/{name}", b"x")
     with pytest.raises(PackageCorrupt, match="leads out"):
-        Store(bucket, tmp_path / "cache").fetch(TINY)
+        Store(s3, tmp_path / "cache").fetch(TINY)
     assert contents(tmp_path) == {}
 
 
@@ -170,11 +171,11 @@ def test_folders_that_tools_store_as_empty_objects_are_no_files(bucket: str, tmp
     assert sorted(contents(Store(bucket, tmp_path).fetch(TINY))) == ["card.md", "checkpoint/d/0", "manifest.json"]
 
 
-@pytest.mark.parametrize("gone", ["s3://no-such-bucket", "/nowhere", "memory://nowhere"])
-def test_a_place_that_is_gone_is_not_an_empty_one(
-    gone: str, endpoint: str, reach: Callable[[str], None], tmp_path: Path
-) -> None:
-    reach(endpoint)
+@pytest.mark.parametrize("gone", ["s3://no-such-bucket", "gs://no-such-bucket", "/nowhere", "memory://nowhere"])
+def test_a_place_that_is_gone_is_not_an_empty_one(gone: str, new_bucket: Callable[[str], str], tmp_path: Path) -> None:
+    protocol = gone.partition("://")[0]
+    if protocol in buckets.PROTOCOLS:
+        new_bucket(protocol)
     store = Store(gone, tmp_path)
     for ask in (store.check, store.packages):
         with pytest.raises(StoreUnavailable, match=f"The store {gone} cannot be read: .*EQUIFIELD_STORE"):
@@ -186,14 +187,15 @@ def test_a_package_that_is_gone_is_named(bucket: str, tmp_path: Path) -> None:
         Store(bucket, tmp_path).fetch(PackageName("tiny", "7"))
 
 
+@pytest.mark.parametrize("protocol", buckets.PROTOCOLS)
 def test_a_server_that_never_answers_is_given_up(
-    reach: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    protocol: str, reach: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(places, "LISTING_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        reach(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        reach(protocol, f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(StoreUnavailable, match="did not answer in time"):
-            Store("s3://models", tmp_path).packages()
+            Store(f"{protocol}://models", tmp_path).packages()
 
 
 def test_a_library_that_is_not_installed_is_named_with_its_extra(
@@ -201,6 +203,6 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(StoreUnavailable, match=r"pip install 'equifield\[gcs\]'"):
-        Store("gs://models", tmp_path)
+        Store("gcs://models", tmp_path)  # which no other test has had fsspec look for
     with pytest.raises(StoreUnavailable, match="Protocol not known: gopher"):
         Store("gopher://models", tmp_path)

@@ -1,6 +1,6 @@
 """Jobs of several keys, in a service whose spool is in S3."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,13 +17,15 @@ QUOTA = 2
 
 
 @pytest.fixture(scope="module")
-def clients(models: Path, endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, httpx.Client]]:
+def clients(
+    models: Path, endpoint: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, httpx.Client]]:
     folder = tmp_path_factory.mktemp("keys")
     made = {name: new_key(name, ["predict"], None) for name in ("ann", "bob")}
     (folder / "keys").write_text("".join(key.line + "\n" for _, key in made.values()))
     settings = {"keys": f"{folder}/keys", "jobs": "s3://jobs/spool", "ledger": f"sqlite:///{folder}/ledger.sqlite"}
     with pytest.MonkeyPatch.context() as patch:
-        buckets.speak_to(endpoint, patch)
+        buckets.speak_to("s3", endpoint("s3"), patch)
         fsspec.filesystem("s3", use_listings_cache=False).mkdir("jobs")
         started = start(models, payload_processes="1", max_batch="2", max_jobs_per_key=str(QUOTA), **settings)
     with started.process:

@@ -4,32 +4,30 @@ import os
 import resource
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from equifield_service.domain.errors import SpoolFailed, SpoolFull
 from equifield_service.domain.jobs import Piece, Spool, file_of, new_id
 from equifield_service.domain.jobs.spool import CHUNK
+from tests.service import buckets
 
 TEXT = secrets.token_bytes(2 * CHUNK + 17)
 
 
-@pytest.fixture(params=["folder", "memory", "s3"])
-def spool(request: pytest.FixtureRequest, tmp_path: Path) -> Spool:
+@pytest.fixture(params=["folder", "memory", *buckets.PROTOCOLS])
+def spool(request: pytest.FixtureRequest, new_bucket: Callable[[str], str], tmp_path: Path) -> Spool:
     """A spool of every kind, empty."""
     match request.param:
         case "folder":
             place = str(tmp_path / "spool")
-        case "s3":
-            request.getfixturevalue("reach")(request.getfixturevalue("endpoint"))
-            place = f"s3://spool-{secrets.token_hex(8)}"
-            fsspec.filesystem("s3").mkdir(place)
+        case "memory":
+            place = f"memory://{tmp_path}"
         case protocol:
-            place = f"{protocol}://{tmp_path}"
+            place = new_bucket(protocol)
     return Spool(place).start()
 
 
@@ -46,6 +44,7 @@ def room(size: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, ignored)
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")  # by gcsfs, of a chunk
 def test_what_is_read_is_what_was_written(spool: Spool) -> None:
     name = file_of(new_id(), "input")
     kept = spool.put(name, [TEXT[:5], b"", TEXT[5:]])
