@@ -126,7 +126,7 @@ def _along_time(
     shifted = {axis, *(text(start.attrs, link) for link in BOUNDS)}
     result = {}
     for name, variable in variables.items():
-        if name in shifted:
+        if name in shifted and variable.dtype.kind in "iuf":
             result[name] = _shifted(variable, axis, passed / seconds)[there]
         elif variable.dims != (axis,) and text(variable.attrs, "standard_name") != "forecast_period":
             result[name] = variable.isel({axis: 0}) if axis in variable.dims else variable

@@ -128,6 +128,13 @@ def test_steps_are_counted_where_nobody_knows_the_time(
     assert back.u.dims == ("step", "time", "lat", "lon") and back.sizes["time"] == 1
 
 
+def test_bounds_that_are_no_numbers_are_no_times(pool: Any, hourly: Manifest, write: Write, start: xr.Dataset) -> None:
+    start.time.attrs["bounds"] = "label"
+    start["label"] = ("nv", np.array([b"a", b"b"]))
+    _, back = rollout(pool, write(start), hourly, Progress(2, 1, 2))
+    assert back.label.values.tobytes() == b"ab" and back.time.size == 2
+
+
 def test_a_dimension_of_that_name_is_refused(pool: Any, models: Any, write: Write, start: xr.Dataset) -> None:
     body = write(start.rename(time="step"))
     with pytest.raises(SchemaMismatch, match="dimension 'step'.*Rename it"):
