@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from equifield.conventions.tensors import FileField, fields_in, stacked_dimensions, words
 from equifield.package.manifest import FieldSpec, Manifest
 
 from ..domain.errors import InvalidQuery, SchemaMismatch, VariableAmbiguous, VariableMissing, VariableUnusable
 from .describing import clean, listing, text
 from .reading import File
-from .schema import FileField, check_declared, fields_in, stacked_dimensions
+from .schema import check_declared, check_stacked
 
 Directions = tuple[str, ...]
 
@@ -94,8 +95,10 @@ def _find(file: File, manifest: Manifest, field: FieldSpec, mapping: Mapping[str
 def _by_map(file: File, field: FieldSpec, mapping: Mapping[str, str], ndim: int) -> Found | None:
     if field.order > 0 and field.name in mapping:
         variable = _existing(file, mapping[field.name], f"map={field.name}:")
-        dims, directions = stacked_dimensions(file.variables[variable], field.order, ndim, variable)
-        return Found(field, {(): variable}, dims, directions)
+        stacked = file.variables[variable]
+        dims = stacked_dimensions(stacked, field.order)
+        check_stacked(stacked, dims, field.order, ndim, variable)
+        return Found(field, {(): variable}, dims, words(stacked.attrs, "tensor_axes"))
     wanted = {component.variable: component.axes for component in field.components}
     if field.order == 0 and field.name in mapping:
         return Found(field, {(): _existing(file, mapping[field.name], f"map={field.name}:")})

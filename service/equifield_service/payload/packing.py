@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from equifield.conventions.tensors import words
+from equifield.conventions.units import UNCHANGED, Conversion
 from equifield.package.manifest import Manifest, packed_components
 
 from ..domain.errors import InflatedTooLarge, SchemaMismatch
@@ -18,8 +20,7 @@ from .describing import clean, listing
 from .fields import Found
 from .missing import Mask, check_finite
 from .reading import File, decoded, reading
-from .schema import check_stacked, words
-from .units import Conversion
+from .schema import check_stacked
 from .values import Allocate, Limits, Missing, Precision
 
 Packed = npt.NDArray[np.float32]
@@ -216,7 +217,7 @@ def pack(
     packed: Packed = new([*(plan.sizes[dim] for dim in order), len(features)], np.float32)
     for name in dict.fromkeys(feature.variable for feature in features):
         variable = decoded(file, name)
-        dims, numbers = tuple(map(str, variable.dims)), _numbers(variable.values, changes.get(name))
+        dims, numbers = tuple(map(str, variable.dims)), _numbers(variable.values, changes[name])
         check_finite(name, dims, numbers, missing)
         with reading("Packing the fields"):
             for index, feature in enumerate(features):
@@ -236,13 +237,13 @@ def _arranged(
     return view[tuple(whole if dim in own else np.newaxis for dim in order)]
 
 
-def _numbers(values: npt.NDArray[Any], change: Conversion | None) -> Packed:
+def _numbers(values: npt.NDArray[Any], change: Conversion) -> Packed:
     """The values in the units of the model, NaN where the library's own fill value says that none was written."""
     with np.errstate(over="ignore"):
         numbers = values.astype(np.float32)
         unwritten = numbers == UNWRITTEN
-        if change is not None:
-            numbers = (values * change.factor + change.offset).astype(np.float32)
+        if change != UNCHANGED:
+            numbers = change(values).astype(np.float32)
     numbers[unwritten] = np.nan
     return numbers
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
+from equifield.conventions.tensors import words
 from equifield.package.manifest import FieldSpec, Manifest, packed_fields
 
 from ..domain.errors import SchemaMismatch
@@ -12,7 +13,6 @@ from .describing import clean
 from .fields import Found
 from .packing import Packed, Plan, as_in_file
 from .reading import File
-from .schema import words
 
 TOLERANCE = 1e-4
 """Of the largest value of the field: twice what packing into 16 bits can do to a trace in space."""
