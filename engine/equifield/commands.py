@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-if missing := [name for name in ("exponax", "h5py", "optax") if find_spec(name) is None]:
+if missing := [name for name in ("cf_units", "exponax", "h5py", "optax") if find_spec(name) is None]:
     raise ImportError(f"no {', '.join(missing)}")
 
 import typer

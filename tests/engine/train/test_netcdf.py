@@ -107,6 +107,124 @@ def test_each_file_may_be_a_trajectory_and_values_may_be_packed(tmp_path: Path) 
     np.testing.assert_allclose(series.read(1, slice(None)), packed(dataset)[1], atol=6e-4)
 
 
+@pytest.mark.parametrize(
+    ("units", "from_kelvin"),
+    [
+        ("degC", lambda t: t - 273.15),
+        ("degF", lambda t: t * 1.8 - 459.67),
+        ("mK", lambda t: t * 1000),
+        (" K", lambda t: t),
+    ],
+    ids=["celsius", "fahrenheit", "millikelvin", "kelvin"],
+)
+def test_a_scalar_comes_in_the_units_of_its_field(units: str, from_kelvin: Any, tmp_path: Path) -> None:
+    dataset, heat = winds(), HEAT.model_copy(update={"units": "K"})
+    kelvin = dataset["t"].astype(np.float64) + 280
+    dataset["t"] = from_kelvin(kelvin).assign_attrs(units=units)
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    read = opened(tmp_path / "winds.nc", fields=(heat,)).read(1, slice(None))
+    np.testing.assert_allclose(read[..., 0], kelvin[1], rtol=1e-6)
+
+
+def test_each_component_of_a_vector_is_converted_by_its_own_factor(tmp_path: Path) -> None:
+    dataset = winds()
+    expected = packed(dataset)
+    dataset["u"] = (dataset["u"] * 3.6).assign_attrs(units="km/h")
+    dataset["v"].attrs["units"] = "m/s"
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    np.testing.assert_allclose(opened(tmp_path / "winds.nc").read(1, slice(None)), expected[1], rtol=1e-6)
+
+
+def test_an_offset_is_no_conversion_of_a_vector_or_a_pseudoscalar(tmp_path: Path) -> None:
+    dataset = winds()
+    for name in "uvt":
+        dataset[name].attrs["units"] = "degC"
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    for field in (WIND, HEAT.model_copy(update={"parity": 1})):
+        with pytest.raises(ValueError, match="'degC', which cannot be converted linearly to those of field"):
+            opened(tmp_path / "winds.nc", fields=(field.model_copy(update={"units": "K"}),))
+
+
+STRESS = FieldSpec(
+    name="stress",
+    order=2,
+    units="Pa",
+    components=tuple(Component(axes=(i, j), variable=f"s{i}{j}") for i in "xy" for j in "xy"),
+)
+TENSOR: dict[str, Any] = {"tensor_field": "stress", "tensor_order": 2, "tensor_parity": 0, "tensor_dims": "i j"}
+
+
+def stresses(dims: str = "txyij", **attributes: Any) -> xr.Dataset:
+    """A tensor that counts its components along i and j."""
+    sizes = {"t": 3, "x": 4, "y": 6, "i": 2, "j": 2}
+    values = RNG.normal(size=tuple(sizes.values())).astype(np.float32)
+    tensor = xr.DataArray(values, dims=tuple(sizes)).transpose(*dims).assign_attrs(attributes)
+    return xr.Dataset({"sigma": tensor}, {"x": np.arange(4.0), "y": np.arange(6.0)}).rename(t="time")
+
+
+def read_stress(path: Path, **settings: object) -> np.ndarray:
+    return opened(path, fields=(STRESS,), constants=(), trajectory=None, **settings).read(0, slice(None))
+
+
+def features(dataset: xr.Dataset) -> np.ndarray:
+    """The components of the tensor, last index fastest."""
+    return dataset["sigma"].transpose("time", "x", "y", "i", "j").values.reshape(3, 4, 6, 4)
+
+
+@pytest.mark.parametrize("dims", ["txyij", "ijtyx", "jtxiy"])
+def test_stacked_components_are_found_by_the_attributes_of_their_variable(dims: str, tmp_path: Path) -> None:
+    dataset = stresses(dims, **TENSOR, tensor_axes="x y", units="hPa")
+    dataset.to_netcdf(tmp_path / "stress.nc")
+    np.testing.assert_allclose(read_stress(tmp_path / "stress.nc"), 100 * features(dataset), rtol=1e-6)
+
+
+def test_stacked_components_count_along_the_axes_that_the_file_names(tmp_path: Path) -> None:
+    dataset = stresses(**TENSOR, tensor_axes="row x").rename(y="row")
+    dataset.to_netcdf(tmp_path / "stress.nc")
+    turned = dataset.isel(i=[1, 0], j=[1, 0]).rename(row="y")
+    np.testing.assert_array_equal(read_stress(tmp_path / "stress.nc", axes={"y": "row"}), features(turned))
+
+
+def test_a_named_stacked_variable_without_attributes_counts_on_its_last_dimensions(tmp_path: Path) -> None:
+    dataset = stresses()
+    dataset.to_netcdf(tmp_path / "stress.nc")
+    read = read_stress(tmp_path / "stress.nc", variables={"stress": "sigma"})
+    np.testing.assert_array_equal(read, features(dataset))
+    for variables in ({}, {"stress": "sxx"}):
+        with pytest.raises(ValueError, match="No variable is named 'sxx'"):
+            read_stress(tmp_path / "stress.nc", variables=variables)
+
+
+def test_the_attributes_of_components_come_before_their_names(tmp_path: Path) -> None:
+    dataset = winds().rename(u="v", v="u")
+    for name, axis in (("v", "x"), ("u", "y")):
+        dataset[name].attrs |= {"tensor_field": "wind", "tensor_order": 1, "tensor_axis": axis}
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    expected = packed(dataset.rename(u="v", v="u"))
+    np.testing.assert_array_equal(opened(tmp_path / "winds.nc").read(1, slice(None)), expected[1])
+    with pytest.raises(ValueError, match="tensor_axis variable '[uv]' points along"):
+        opened(tmp_path / "winds.nc", variables={"u": "u", "v": "v"})
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        (TENSOR | {"tensor_order": 1}, "says tensor_order=1, but field 'stress' has 2"),
+        (TENSOR | {"tensor_dims": "i"}, "needs 2 of length 2"),
+        (TENSOR | {"tensor_dims": "i time"}, "needs 2 of length 2"),
+        (TENSOR | {"tensor_axes": "x z"}, r"point along \('x', 'z'\), but the axes of the grid"),
+        ({"tensor_field": "stress"}, r"components of 'stress' along \[\(\)\], but it has one along each"),
+    ],
+    ids=["order", "fewer", "length", "axes", "bare"],
+)
+def test_stacked_variables_that_contradict_the_field_are_refused(
+    attributes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    stresses(**attributes).to_netcdf(tmp_path / "stress.nc")
+    with pytest.raises(ValueError, match=message):
+        read_stress(tmp_path / "stress.nc")
+
+
 def damaged(path: Path) -> None:
     """Compressed winds, one chunk per state, of which those of the last time are overwritten."""
     dataset = winds()
@@ -135,7 +253,10 @@ def test_only_the_states_that_are_asked_for_are_read(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda d: d.drop_vars("v"), r"No variable is named 'v' .* The file has \['u', 't', 'z'\]"),
-        (lambda d: d.assign(u=d.u.assign_attrs(units="kt")), "has the units 'kt', but field 'wind' 'm s-1'"),
+        (lambda d: d.assign(u=d.u.assign_attrs(units="Pa")), "'Pa', which cannot be .* of field 'wind', 'm s-1'"),
+        (lambda d: d.assign(u=d.u.assign_attrs(units="windy")), "'windy', which are not known"),
+        (lambda d: d.assign(u=d.u.assign_attrs(tensor_parity=1)), "tensor_parity=1, but field 'wind' has 0"),
+        (lambda d: d.assign(u=d.u.assign_attrs(tensor_axis="y")), r"'u' points along \('y',\), but .* along \('x',\)"),
         (lambda d: d.rename(y="row"), "No dimension of 't' is axis 'y'"),
         (lambda d: d.assign_coords(x=[0.0, 1, 2, 4]), "The steps along .* are between 1 and 2"),
         (lambda d: d.assign_coords(y=2 * d.y), "The steps along .* are between 1 and 2"),
@@ -145,7 +266,21 @@ def test_only_the_states_that_are_asked_for_are_read(tmp_path: Path) -> None:
         (lambda d: d.assign(z=d.t), "Variable 'z' has the dimensions"),
         (lambda d: d.assign(u=d.u.isel(member=0)), "but needs .* and member"),
     ],
-    ids=["missing", "units", "axis", "uneven", "unequal", "gap", "backwards", "level", "constant", "member"],
+    ids=[
+        "missing",
+        "units",
+        "unknown",
+        "parity",
+        "direction",
+        "axis",
+        "uneven",
+        "unequal",
+        "gap",
+        "backwards",
+        "level",
+        "constant",
+        "member",
+    ],
 )
 def test_files_that_do_not_fit_are_refused(change: object, message: str, tmp_path: Path) -> None:
     change(winds()).to_netcdf(tmp_path / "winds.nc")  # type: ignore[operator]

@@ -13,9 +13,10 @@ from ...field_type import FieldType
 from ...multi_image import Boundary, MultiImage
 from ...package._field_model import field_type_of
 from ...package.manifest import FieldSpec, GridSpec
+from ._axes import EVEN, decreasing, find_axes
+from ._features import Feature, Finder
 from ._image import host_image
 from ._series import Times, check_finite, read_stretches
-from ._variables import EVEN, decreasing, find_axes, find_variables
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -24,9 +25,11 @@ class NetCDFSeries:
     """Trajectories in NetCDF files or Zarr stores, of which only the states asked for are read.
 
     Each file holds one trajectory, or several along the dimension `trajectory`. Variables and axes are found as the
-    service finds them (docs/payload.md): variables by the components' names or CF standard names, axes by their CF
-    attributes or names. Dimensions may come in any order; where a coordinate decreases the fields are flipped, and
-    vectors refer to increasing coordinates. Packed values are decoded.
+    service finds them (docs/payload.md): fields by the attribute `tensor_field`, by their components' names or CF
+    standard names, axes by their CF attributes or names. A field has one variable for each component, or a single one
+    that counts them along dimensions of its own. Dimensions may come in any order; where a coordinate decreases the
+    fields are flipped, and vectors refer to increasing coordinates. Packed values are decoded, and values in other
+    units than the field's converted: by a factor, and true scalars by an offset too.
 
     **Arguments:**
 
@@ -34,13 +37,15 @@ class NetCDFSeries:
     - fields: the fields of a state, with their components.
     - grid: axis names and boundaries; unless its spacing is `any`, all steps must be equal.
     - constants: fields without a time dimension.
-    - variables: the variable of a component that is not found otherwise, by the component's: `{"u": "U10"}`.
+    - variables: the variable of a component that is not found otherwise, by the component's: `{"u": "U10"}`; that of a
+        field whose components it counts, by the field's name: `{"stress": "sigma"}`.
     - axes: the dimension of an axis that is not found otherwise, such as `{"x": "west_east"}`.
     - time: the name of the time dimension, whose steps must be equal.
     - trajectory: the name of the dimension that counts trajectories, such as ensemble members.
 
-    **Raises:** `ValueError` for variables or axes that are missing or ambiguous, dimensions that are neither, other
-    units, uneven steps, files of different shapes; and, when they are read, for missing values.
+    **Raises:** `ValueError` for variables or axes that are missing or ambiguous, dimensions that are neither,
+    attributes that contradict the field, units that cannot be converted, uneven steps, files of different shapes; and,
+    when they are read, for missing values.
     """
 
     field_type: FieldType
@@ -115,45 +120,52 @@ class _File:
     ):
         store: dict[str, Any] = {"engine": "zarr", "consolidated": False} if Path(path).suffix == ".zarr" else {}
         dataset = xr.open_dataset(fspath(path), decode_times=False, chunks=None, **store)
-        self._states = find_variables(dataset, fields, grid.axes, variables)
-        self._fixed = find_variables(dataset, constants, grid.axes, variables)
-        self._axes = tuple(find_axes(self._states[0], grid, axes).values())
+        finder = Finder(dataset, grid, variables, axes)
+        self._states, self._fixed = finder.find(fields), finder.find(constants)
+        self._first = self._states[0].component
+        self._axes = tuple(find_axes(self._first, grid, axes).values())
         self._time = time
         self._trajectory = trajectory if trajectory in dataset.dims else None
-        for variable in self._states:
-            self._check(variable, {*self._axes, time})
-        for variable in self._fixed:
-            self._check(variable, set(self._axes))
-        _check_times(self._states[0], time)
-        self._backwards = tuple(dim for dim in self._axes if decreasing(self._states[0], dim))
+        for feature in self._states:
+            self._check(feature.component, {*self._axes, time})
+        for feature in self._fixed:
+            self._check(feature.component, set(self._axes))
+        _check_times(self._first, time)
+        self._backwards = tuple(dim for dim in self._axes if decreasing(self._first, dim))
 
     @property
     def grid(self) -> tuple[int, ...]:
         """The sizes of the grid axes."""
-        return tuple(self._states[0].sizes[dim] for dim in self._axes)
+        return tuple(self._first.sizes[dim] for dim in self._axes)
 
     @property
     def steps(self) -> int:
         """The number of states of a trajectory."""
-        return self._states[0].sizes[self._time]
+        return self._first.sizes[self._time]
 
     @property
     def trajectories(self) -> int:
         """The number of trajectories in this file."""
-        return 1 if self._trajectory is None else self._states[0].sizes[self._trajectory]
+        return 1 if self._trajectory is None else self._first.sizes[self._trajectory]
 
     def read(self, number: int, stretch: slice) -> Float32[np.ndarray, "time *grid features"]:
         """States of one of its trajectories."""
-        return self._packed([variable.isel({self._time: stretch}) for variable in self._states], number)
+        return self._packed(self._states, {self._time: stretch, self._trajectory: number})
 
     def constants(self, number: int) -> Float32[np.ndarray, "*grid features"]:
         """The constant fields of one of its trajectories."""
-        return self._packed(list(self._fixed), number)
+        return self._packed(self._fixed, {self._trajectory: number})
 
-    def _packed(self, variables: list[xr.DataArray], number: int) -> Float32[np.ndarray, "*time_grid features"]:
-        chosen = (v.isel({self._trajectory: number}) if self._trajectory in v.dims else v for v in variables)
+    def _packed(
+        self, features: tuple[Feature, ...], chosen: Mapping[str | None, int | slice]
+    ) -> Float32[np.ndarray, "*time_grid features"]:
         flipped = dict.fromkeys(self._backwards, slice(None, None, -1))
-        arrays = [variable.transpose(..., *self._axes).isel(flipped).values for variable in chosen]
+        variables = {feature.variable.name: feature.variable for feature in features}
+        read = {name: v.isel({**chosen, **flipped}, missing_dims="ignore").load() for name, v in variables.items()}
+        components = [
+            read[feature.variable.name].isel(feature.index).transpose(..., *self._axes) for feature in features
+        ]
+        arrays = [feature.conversion(component.values) for feature, component in zip(features, components, strict=True)]
         return np.stack(arrays, axis=-1).astype(np.float32)
 
     def _check(self, variable: xr.DataArray, needed: set[str]) -> None:

@@ -1,11 +1,11 @@
-"""Which variable and dimension of a dataset is which component and axis."""
+"""Which dimension of a variable is which axis of a grid."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
 
-from ...package.manifest import Component, FieldSpec, GridSpec, packed_components
+from ...package.manifest import GridSpec
 
 AXIS_UNITS = {
     "x": ("degrees_east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE"),
@@ -18,42 +18,6 @@ AXIS_STANDARD_NAMES = {
 }
 EVEN = 1e-3
 """The share of a step by which steps that count as equal may differ."""
-
-
-def find_variables(
-    dataset: xr.Dataset, fields: Sequence[FieldSpec], axes: tuple[str, ...], given: Mapping[str, str]
-) -> tuple[xr.DataArray, ...]:
-    """The variable behind each packed feature: as given, else by the component's name, else by its standard name.
-
-    **Raises** `ValueError` where there is none, or more than one, and for units other than the field's.
-    """
-    found = []
-    for field, component in packed_components(tuple(fields), axes):
-        variable = dataset[_variable(dataset, component, given)]
-        units = variable.attrs.get("units")
-        if None not in (units, field.units) and units != field.units:
-            raise ValueError(
-                f"Variable '{variable.name}' has the units {units!r}, but field '{field.name}' {field.units!r}. Write "
-                f"the units of the file into the field, or convert the file."
-            )
-        found.append(variable)
-    return tuple(found)
-
-
-def _variable(dataset: xr.Dataset, component: Component, given: Mapping[str, str]) -> Hashable:
-    name = given.get(component.variable, component.variable)
-    if name in dataset.data_vars:
-        return name
-    for standard_name in component.standard_names:
-        named = [name for name, v in dataset.data_vars.items() if v.attrs.get("standard_name") == standard_name]
-        if len(named) == 1:
-            return named[0]
-        if named:
-            raise ValueError(f"The variables {named} all have the standard name {standard_name!r}: leave in one.")
-    raise ValueError(
-        f"No variable is named '{name}' or has one of the standard names "
-        f"{list(component.standard_names)}. The file has {[str(name) for name in dataset.data_vars]}."
-    )
 
 
 def find_axes(variable: xr.DataArray, grid: GridSpec, given: Mapping[str, str]) -> dict[str, str]:
