@@ -69,6 +69,14 @@ def test_a_file_is_read_as_the_fields_it_holds(kind: str, tmp_path: Path) -> Non
     np.testing.assert_array_equal(constants.array[..., 0], dataset["z"])
 
 
+def test_steps_are_told_where_they_are_equal(tmp_path: Path) -> None:
+    dataset = winds().assign_coords(x=[0.0, 1, 2, 4], y=-2.5 * np.arange(6.0), time=6 * np.arange(5))
+    dataset["time"].attrs["units"], dataset["y"].attrs["units"] = "hours since 1990-01-01", "degrees_north"
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    series = opened(tmp_path / "winds.nc", grid=GRID.model_copy(update={"spacing": "any"}))
+    assert series.spacing == {"time": (6, "hours"), "y": (2.5, "degrees_north")}
+
+
 def test_order_and_direction_of_dimensions_do_not_matter(tmp_path: Path) -> None:
     dataset, path = winds(), tmp_path / "winds.nc"
     dataset.transpose("y", "time", "x", "member").isel(y=slice(None, None, -1)).to_netcdf(path)

@@ -233,6 +233,18 @@ def test_a_closure_is_judged_beside_the_classical_ones_in_the_same_units(tmp_pat
 
 
 WINDS = [FieldSpec.model_validate(VELOCITY | {"units": "m/s"})]
+ROWS = [
+    "`time` counts the states of a trajectory; `lev` counts trajectories.",
+    "| variables |  |  | `u` is `U`, `v` is `V` |",
+    "| trajectories | 1 | 1 | 2 (5 to 6) |",
+    "| states of each | 2 (0 to 1) | 1 (11) | 1 |",
+    "| from state to state | 1 | 1 |  |",
+    "| grid | 144 x 73 | 144 x 73 | 128 x 64 |",
+    "| 2.812 degrees_east along x |",
+    "| velocity | 1 | 0 | m/s | `u` along x, `v` along y | input and output |",
+]
+"""What a card says of files, fields and their split."""
+
 REFINING = {"name": "SuperResolution", "config": {"hidden": "2x vector", "num_blocks": 1, "norm_groups": None}}
 
 
@@ -266,7 +278,14 @@ def test_winds_are_refined_and_judged_beside_interpolations_on_files_of_another_
     assert scores["cubic interpolation"]["SMSE"] < 0.7 * scores["linear interpolation"]["SMSE"]
     package = publish(tmp_path, tmp_path / "store")
     assert load_package(package).manifest.grid.refinement == 2
-    assert "The inputs are their means over cells of 2 pixels along each axis." in (package / "card.md").read_text()
+    card = (package / "card.md").read_text()
+    assert "The inputs are their means over cells of 2 pixels along each axis." in card
+    for row in ROWS:
+        assert row in card
+    assert "{" not in card
+    assert load_package(package).manifest.provenance.data.endswith(
+        f"ncep_wind.nc, times 11 for validation; {EXAMPLES / 'wind_temperature.nc'}, trajectories 5 to 6 for testing."
+    )
 
 
 HEIGHT, TEMPERATURE = (
@@ -297,6 +316,7 @@ def test_what_is_published_takes_constant_fields_where_training_gave_them(tmp_pa
     assert measured.agrees(stated) and stated == evaluation
     loaded = load_package(package)
     assert [(field.name, field.constant) for field in loaded.manifest.inputs] == [("z", True), ("T", False)]
+    assert "| `z` | constant input |" in (package / "card.md").read_text()
 
     def error(*fields: np.ndarray) -> float:
         """Of the next temperature, in normalised units, from fields in those of the manifest."""

@@ -72,6 +72,15 @@ def _check_spacing(variable: xr.DataArray, axes: Mapping[str, str]) -> None:
         )
 
 
+def step_along(variable: xr.DataArray, dim: str) -> tuple[float, str] | None:
+    """The step of a coordinate, and its units; None where there is no coordinate, or none of equal steps."""
+    if dim not in variable.coords or variable.sizes[dim] < 2:
+        return None
+    steps = np.abs(np.diff(variable[dim].values.astype(np.float64)))
+    units = str(variable[dim].attrs.get("units", "")).partition(" since ")[0]
+    return None if np.ptp(steps) > EVEN * steps.max() else (float(steps.mean()), units)
+
+
 def decreasing(variable: xr.DataArray, dim: str) -> bool:
     """Whether the coordinate of a dimension decreases."""
     return dim in variable.coords and variable.sizes[dim] > 1 and bool(variable[dim][1] < variable[dim][0])

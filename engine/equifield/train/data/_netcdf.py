@@ -13,7 +13,7 @@ from ...field_type import FieldType
 from ...multi_image import Boundary, MultiImage
 from ...package._field_model import field_type_of
 from ...package.manifest import FieldSpec, GridSpec
-from ._axes import EVEN, decreasing, find_axes
+from ._axes import EVEN, decreasing, find_axes, step_along
 from ._features import Feature, Finder
 from ._image import host_image
 from ._series import Times, check_finite, read_stretches
@@ -79,6 +79,11 @@ class NetCDFSeries:
         return self._files[0].grid
 
     @property
+    def spacing(self) -> dict[str, tuple[float, str]]:
+        """The step from state to state (`time`) and along each axis, with its units, where the first file tells it."""
+        return self._files[0].spacing
+
+    @property
     def trajectories(self) -> int:
         """The number of trajectories."""
         return len(self._places)
@@ -123,7 +128,8 @@ class _File:
         finder = Finder(dataset, grid, variables, axes)
         self._states, self._fixed = finder.find(fields), finder.find(constants)
         self._first = self._states[0].component
-        self._axes = tuple(find_axes(self._first, grid, axes).values())
+        self._dims = find_axes(self._first, grid, axes)
+        self._axes = tuple(self._dims.values())
         self._time = time
         self._trajectory = trajectory if trajectory in dataset.dims else None
         for feature in self._states:
@@ -137,6 +143,12 @@ class _File:
     def grid(self) -> tuple[int, ...]:
         """The sizes of the grid axes."""
         return tuple(self._first.sizes[dim] for dim in self._axes)
+
+    @property
+    def spacing(self) -> dict[str, tuple[float, str]]:
+        """The steps of its coordinates and their units, by `time` or the axis, where there are equal ones."""
+        steps = {name: step_along(self._first, dim) for name, dim in {"time": self._time, **self._dims}.items()}
+        return {name: step for name, step in steps.items() if step is not None}
 
     @property
     def steps(self) -> int:

@@ -8,6 +8,7 @@ import equinox as eqx
 
 from ...package import Architecture, Provenance
 from ...planner._layers import parameters
+from ._data import described, table
 from ._evaluation import PLAIN, Evaluation
 from ._training import LOG
 from .recipe import Recipe
@@ -27,11 +28,11 @@ def card_of(
         f"# {recipe.title}",
         f"{recipe.description} {_networks(recipe, evaluation)}",
         "## Errors on data it has not seen",
-        _table(evaluation),
+        _scores(evaluation),
         _explanation(recipe, evaluation),
         *(f"![{Path(name).stem}]({name})" for name in pictures),
         "## Data",
-        _data(recipe),
+        described(recipe),
         "## Training",
         f"{len(epochs)} epochs in {minutes:.1f} minutes, seed {recipe.training.seed}; the model is that of the lowest "
         f"validation loss, {min(epoch['validation'] for epoch in epochs):.4g}. Equifield {provenance.engine_version}, "
@@ -64,21 +65,10 @@ def _counted(recipe: Recipe, architecture: Architecture) -> str:
     return f"{name} of {parameters(eqx.filter_eval_shape(recipe.network, architecture, 0))} parameters"
 
 
-def _data(recipe: Recipe) -> str:
-    cells = recipe.grid.refinement
-    if cells == 1:
-        return recipe.data.describe()
-    return f"{recipe.data.describe()}. The inputs are their means over cells of {cells} pixels along each axis."
-
-
-def _table(evaluation: Evaluation) -> str:
+def _scores(evaluation: Evaluation) -> str:
     metrics = evaluation.metrics
-    head = [f"| | {' | '.join(metrics)} |", f"|---|{'---|' * len(metrics)}"]
-    rows = (
-        f"| {name} | {' | '.join(f'{score[metric]:.4g}' for metric in metrics)} |"
-        for name, score in evaluation.scores.items()
-    )
-    return "\n".join([*head, *rows])
+    rows = [[name, *(f"{score[metric]:.4g}" for metric in metrics)] for name, score in evaluation.scores.items()]
+    return table(["", *metrics], rows)
 
 
 def _explanation(recipe: Recipe, evaluation: Evaluation) -> str:

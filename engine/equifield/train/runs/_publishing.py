@@ -30,7 +30,8 @@ def publish(folder: Path, store: Path) -> Path:
     **Returns:** the path of the package.
 
     **Raises:** `RecipeError` for a run that has not been trained and evaluated; `ValueError` for a model that does not
-    commute with its group, or whose folded form gives something else; `PackageExists`.
+    commute with its group, or whose folded form gives something else; `PackageExists`; and what the readers of the data
+    raise, which the card describes.
     """
     recipe, network = trained(folder)
     evaluation = _evaluation(folder)

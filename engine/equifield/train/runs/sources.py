@@ -84,6 +84,18 @@ class Part(_Frozen):
     trajectories: tuple[int, int] | None = None
     variables: dict[str, str] = {}
 
+    def describe(self) -> str:
+        """The files, and which times and trajectories of them."""
+        ranges = {"times": self.times, "trajectories": self.trajectories}
+        chosen = (f"{name} {span(chosen)}" for name, chosen in ranges.items() if chosen is not None)
+        return ", ".join([*self.files, *chosen])
+
+
+def span(chosen: tuple[int, int]) -> str:
+    """A range `[first, end)` in words, from the first to the last."""
+    first, end = chosen
+    return str(first) if end == first + 1 else f"{first} to {end - 1}"
+
 
 class Files(_Frozen):
     """Data from files, named by patterns such as `runs/*.nc` from the folder in which the command runs.
@@ -122,9 +134,15 @@ class Files(_Frozen):
         return {}
 
     def describe(self) -> str:
-        """Where the data come from, for a model card."""
-        parts = ((role, getattr(self, role)) for role in get_args(Role))
-        return "; ".join(f"{role}: {part.model_dump_json(exclude_defaults=True)}" for role, part in parts)
+        """Where the data come from, in a sentence for a manifest."""
+        return f"{self.kind}: {'; '.join(f'{getattr(self, role).describe()} for {role}' for role in get_args(Role))}."
+
+    @property
+    def kind(self) -> str:
+        """What the files are."""
+        return {"netcdf": "NetCDF files", "pdebench": "HDF5 files of PDEBench", "well": "HDF5 files of The Well"}[
+            self.source
+        ]
 
     def _netcdf(self, part: Part, files: list[str], fields: Fields, grid: GridSpec, constants: Fields = ()) -> Series:
         series = NetCDFSeries(
