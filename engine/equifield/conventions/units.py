@@ -71,6 +71,12 @@ def linear_conversion(sent: str, wanted: str) -> Conversion | None:
     return Conversion(factor, zero) if linear else None
 
 
+def step_factor(sent: str, wanted: str) -> float:
+    """By what steps in some units are multiplied to compare them with those in others; 1 where nobody knows."""
+    found = linear_conversion(sent, wanted) if sent and wanted and sent != wanted else None
+    return 1.0 if found is None else abs(found.factor)
+
+
 @functools.lru_cache(maxsize=256)
 def _parsed(units: str) -> Any:
     """The `cf_units.Unit`, which has no types; None if there is none."""

@@ -58,6 +58,11 @@ class FieldSpec(_Frozen):
     scale: float = Field(default=1.0, gt=0)
     constant: bool = False
 
+    @property
+    def names(self) -> set[str]:
+        """What it is called: its own name, and those of its components' variables."""
+        return {self.name, *(component.variable for component in self.components)}
+
     @model_validator(mode="after")
     def _check(self) -> "FieldSpec":
         if self.mean != 0 and (self.order, self.parity) != (0, 0):

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from equifield.conventions.units import step_factor
+
 from ..domain.errors import SpacingNotUniform
 from .describing import clean, text
 from .reading import File, decoded
-from .units import step_factor
 
 TOLERANCE = 1e-3
 

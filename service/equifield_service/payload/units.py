@@ -65,9 +65,3 @@ def seconds_in(unit: str) -> float | None:
     """How many seconds a unit of time has; None if it is none."""
     found = linear_conversion(unit, "s")
     return None if found is None or found.offset else found.factor
-
-
-def step_factor(sent: str, wanted: str) -> float:
-    """By what steps along one axis are multiplied to compare them with those along another; 1 where nobody knows."""
-    found = linear_conversion(sent, wanted) if sent and wanted and sent != wanted else None
-    return 1.0 if found is None else abs(found.factor)

@@ -324,6 +324,42 @@ def test_files_of_different_lengths_are_refused(tmp_path: Path) -> None:
         opened(paths, trajectory=None)
 
 
+@pytest.mark.parametrize(("name", "units", "other"), [("time", "hours since 1990-01-01", 60), ("x", "km", 1000)])
+def test_files_of_different_steps_are_refused_whatever_their_units(
+    name: str, units: str, other: float, tmp_path: Path
+) -> None:
+    finer, free = {"time": "minutes since 1990-01-01", "x": "m"}[name], GRID.model_copy(update={"spacing": "any"})
+    first, paths = winds().isel(member=0), [tmp_path / f"{number}.nc" for number in range(2)]
+    first[name].attrs["units"] = units
+    first.to_netcdf(paths[0])
+
+    def second(factor: float) -> NetCDFSeries:
+        dataset = first.assign_coords({name: (name, factor * first[name].values, {"units": finer})})
+        dataset.to_netcdf(paths[1])
+        return opened(paths, trajectory=None, grid=free)
+
+    assert second(other).trajectories == 2
+    with pytest.raises(ValueError, match=f"along {name} the first file has 1 .* and another one"):
+        second(2 * other)
+
+
+def test_the_steps_of_axes_are_compared_in_the_same_units(tmp_path: Path) -> None:
+    dataset = winds().assign_coords(y=1000 * np.arange(6.0))
+    dataset["x"].attrs["units"], dataset["y"].attrs["units"] = "km", "m"
+    dataset.to_netcdf(tmp_path / "winds.nc")
+    assert opened(tmp_path / "winds.nc").grid == (4, 6)
+    dataset["y"].attrs["units"] = "km"
+    dataset.to_netcdf(tmp_path / "other.nc")
+    with pytest.raises(ValueError, match="The steps along .* are between 1 and 1000"):
+        opened(tmp_path / "other.nc")
+
+
+def test_names_of_variables_that_no_field_has_are_refused(tmp_path: Path) -> None:
+    winds().to_netcdf(tmp_path / "winds.nc")
+    with pytest.raises(ValueError, match=r"`variables` names \['w'\], but the fields and their components are"):
+        opened(tmp_path / "winds.nc", variables={"w": "u"})
+
+
 def test_any_spacing_may_be_taken_and_axes_named(tmp_path: Path) -> None:
     dataset = winds().rename(y="row").assign_coords(x=[0.0, 1, 2, 4])
     dataset.to_netcdf(tmp_path / "winds.nc")

@@ -408,10 +408,23 @@ def test_the_examples_can_be_followed(path: Path) -> None:
         ('"B2"', '"C7"', "C7"),
         ('"netcdf"', '"oracle"', "oracle"),
         ('group = "B2"', "\n".join(['group = "B2"', "residual = true", OUTPUTS]), "give what they take"),
+        ('["p.nc"] }', '["p.nc"], variables = { r = "R" } }', r"names \['r'\], which no field or component is called"),
         ("name = ", "name ", "is neither TOML"),
     ],
-    ids=["range", "key", "architecture", "options", "option", "refinement", "group", "source", "residual", "toml"],
-)  # fmt: skip
+    ids=[
+        "range",
+        "key",
+        "architecture",
+        "options",
+        "option",
+        "refinement",
+        "group",
+        "source",
+        "residual",
+        "variables",
+        "toml",
+    ],
+)
 def test_a_recipe_that_cannot_be_followed_says_why_before_anything_runs(
     old: str, new: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

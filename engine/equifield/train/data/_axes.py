@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import xarray as xr
 
+from ...conventions.units import step_factor
 from ...package.manifest import GridSpec
 
 AXIS_UNITS = {
@@ -59,16 +60,17 @@ def _dimension(variable: xr.DataArray, axis: str) -> str:
 
 
 def _check_spacing(variable: xr.DataArray, axes: Mapping[str, str]) -> None:
-    steps = {
-        dim: np.abs(np.diff(variable[dim].values.astype(np.float64)))
-        for dim in axes.values()
-        if dim in variable.coords and variable.sizes[dim] > 1
-    }
-    every = np.concatenate([*steps.values(), np.empty(0)])
+    known = [dim for dim in axes.values() if dim in variable.coords and variable.sizes[dim] > 1]
+    units = [_units(variable[dim]) for dim in known]
+    steps = [
+        step_factor(unit, units[0]) * np.abs(np.diff(variable[dim].values.astype(np.float64)))
+        for dim, unit in zip(known, units, strict=True)
+    ]
+    every = np.concatenate([*steps, np.empty(0)])
     if every.size and np.ptp(every) > EVEN * every.max():
         raise ValueError(
-            f"The steps along {list(steps)} are between {every.min():g} and {every.max():g}, but the symmetry of a "
-            f"uniform grid needs equal ones. Interpolate the file, or take `spacing='any'`."
+            f"The steps along {known} are between {every.min():g} and {every.max():g}, but the symmetry of a uniform "
+            f"grid needs equal ones. Interpolate the file, or take `spacing='any'`."
         )
 
 
@@ -77,8 +79,12 @@ def step_along(variable: xr.DataArray, dim: str) -> tuple[float, str] | None:
     if dim not in variable.coords or variable.sizes[dim] < 2:
         return None
     steps = np.abs(np.diff(variable[dim].values.astype(np.float64)))
-    units = str(variable[dim].attrs.get("units", "")).partition(" since ")[0]
-    return None if np.ptp(steps) > EVEN * steps.max() else (float(steps.mean()), units)
+    return None if np.ptp(steps) > EVEN * steps.max() else (float(steps.mean()), _units(variable[dim]))
+
+
+def _units(coordinate: xr.DataArray) -> str:
+    """Those of its steps."""
+    return str(coordinate.attrs.get("units", "")).partition(" since ")[0].strip()
 
 
 def decreasing(variable: xr.DataArray, dim: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float32
 
+from ...conventions.units import step_factor
 from ...field_type import FieldType
 from ...multi_image import Boundary, MultiImage
 from ...package._field_model import field_type_of
@@ -44,8 +45,8 @@ class NetCDFSeries:
     - trajectory: the name of the dimension that counts trajectories, such as ensemble members.
 
     **Raises:** `ValueError` for variables or axes that are missing or ambiguous, dimensions that are neither,
-    attributes that contradict the field, units that cannot be converted, uneven steps, files of different shapes; and,
-    when they are read, for missing values.
+    attributes that contradict the field, units that cannot be converted, uneven steps, files of different shapes or
+    steps, `variables` of no field; and, when they are read, for missing values.
     """
 
     field_type: FieldType
@@ -69,8 +70,10 @@ class NetCDFSeries:
         self._constant_type = field_type_of(constants) if constants else None
         named = (variables or {}, axes or {}, time, trajectory)
         self._files = tuple(_File(path, fields, constants, grid, *named) for path in every)
-        if len(shapes := {(file.steps, file.grid) for file in self._files}) != 1:
-            raise ValueError(f"All trajectories have as many states on the same grid, but the files have {shapes}.")
+        known = set[str]().union(*(field.names for field in (*fields, *constants)))
+        if unknown := sorted((variables or {}).keys() - known):
+            raise ValueError(f"`variables` names {unknown}, but the fields and their components are {sorted(known)}.")
+        _check_alike(self._files)
         self._places = [(file, number) for file in self._files for number in range(file.trajectories)]
 
     @property
@@ -190,6 +193,21 @@ class _File:
                 f"{f' and {self._trajectory}' if self._trajectory else ''}. Choose one level or the like beforehand, "
                 f"or name the dimensions with `time` and `trajectory`."
             )
+
+
+def _check_alike(files: Sequence[_File]) -> None:
+    """Refuses files that are no trajectories of one series."""
+    if len(shapes := {(file.steps, file.grid) for file in files}) != 1:
+        raise ValueError(f"All trajectories have as many states on the same grid, but the files have {shapes}.")
+    first = files[0].spacing
+    for file in files[1:]:
+        for name, (step, units) in file.spacing.items():
+            expected, unit = first.get(name, (step, units))
+            if abs(step * step_factor(units, unit) - expected) > EVEN * expected:
+                raise ValueError(
+                    f"All trajectories have the same steps, but along {name} the first file has {expected:g} {unit} "
+                    f"and another one {step:g} {units}. Train on files of one spacing, or interpolate them."
+                )
 
 
 def _check_times(variable: xr.DataArray, time: str) -> None:

@@ -16,7 +16,7 @@ from ...models import AbstractNetwork
 from ...multi_image import random_image
 from ...package import Architecture, FieldSpec, GridSpec, Manifest, Provenance, field_type_of
 from ...package.manifest import packed_fields
-from .sources import Source
+from .sources import Files, Source
 
 LossName = Literal["smse", "nrmse", "nrmse_per_pixel", "normalised_smse", "spectral_smse", "divergence_smse"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -97,6 +97,8 @@ class Recipe(_Frozen):
             )
         if self.residual and not (self.forecasts or self.keeps_fields):
             raise ValueError("`residual` is for models that give what they take: the network says how that changes.")
+        if isinstance(self.data, Files) and (unknown := self.data.unknown((*self.inputs, *self.given))):
+            raise ValueError(f"data: `variables` names {unknown}, which no field or component is called.")
         for architecture in filter(None, (self.architecture, self.twin)):
             _try(self, architecture)
         return self

@@ -137,6 +137,11 @@ class Files(_Frozen):
         """Where the data come from, in a sentence for a manifest."""
         return f"{self.kind}: {'; '.join(f'{getattr(self, role).describe()} for {role}' for role in get_args(Role))}."
 
+    def unknown(self, fields: Fields) -> list[str]:
+        """What `variables` of a part names that none of the fields is called."""
+        known = set[str]().union(*(field.names for field in fields))
+        return sorted({name for role in get_args(Role) for name in getattr(self, role).variables} - known)
+
     @property
     def kind(self) -> str:
         """What the files are."""
@@ -145,12 +150,13 @@ class Files(_Frozen):
         ]
 
     def _netcdf(self, part: Part, files: list[str], fields: Fields, grid: GridSpec, constants: Fields = ()) -> Series:
+        named = set[str]().union(*(field.names for field in (*fields, *constants)))
         series = NetCDFSeries(
             files,
             fields,
             grid,
             constants=constants,
-            variables=part.variables,
+            variables={name: found for name, found in part.variables.items() if name in named},
             axes=self.axes,
             time=self.time,
             trajectory=self.trajectory,
