@@ -58,7 +58,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 # UPGRADE=--upgrade moves to the newest versions allowed; otherwise what is pinned stays.
 lock: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
-	$(LOCK) pyproject.toml --extra server --extra s3 --extra gcs --extra telemetry --extra train --extra plot --extra postgres --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra server --extra s3 --extra gcs --extra telemetry --extra train --extra plot --extra tensorboard --extra wandb --extra postgres --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra server -c requirements/dev.txt -o requirements/server-cpu.txt
 	$(LOCK) pyproject.toml --extra server --extra gpu -c requirements/dev.txt -o requirements/server-gpu.txt
 	echo hatchling | $(LOCK) - -c requirements/dev.txt -o requirements/build.txt

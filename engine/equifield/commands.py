@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 if missing := [name for name in ("cf_units", "exponax", "h5py", "optax") if find_spec(name) is None]:
     raise ImportError(f"no {', '.join(missing)}")
@@ -28,6 +28,10 @@ Twin = Annotated[bool, typer.Option("--twin", help="Train the unconstrained twin
 Devices = Annotated[
     int | None, typer.Option(min=1, help="Divide every batch among so many devices, such as GPUs.", show_default="one")
 ]
+Logs = Annotated[
+    list[Literal["tensorboard", "wandb"]] | None,
+    typer.Option("--log", help="Where the losses go beside log.jsonl; may be given twice.", show_default="nowhere"),
+]
 Run = Annotated[Path | None, typer.Argument(help="Folder of the run.", show_default=False)]
 Finished = Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)]
 Package = Annotated[Path | None, typer.Option(help="Measure the figures of a published package again.")]
@@ -36,7 +40,7 @@ Store = Annotated[Path, typer.Option(help="Folder of model packages.", envvar="E
 _out, _err = Console(), Console(stderr=True, highlight=False)
 
 
-def train(recipe: RecipeFile, into: Into = None, twin: Twin = False, devices: Devices = None) -> None:
+def train(recipe: RecipeFile, into: Into = None, twin: Twin = False, log: Logs = None, devices: Devices = None) -> None:
     """Train the model of a recipe; after an interruption the same command goes on."""
     with _refusing():
         import jax
@@ -49,11 +53,9 @@ def train(recipe: RecipeFile, into: Into = None, twin: Twin = False, devices: De
         among = None if devices is None else known[:devices]
         followed = runs.read_recipe(recipe)
         folder = Path("runs") / followed.name if into is None else into
+        job = (runs.twin_of(followed), folder / runs.TWIN) if twin else (followed, folder)
         with _Bar() as bar:
-            if twin:
-                result = runs.train(runs.twin_of(followed), folder / runs.TWIN, bar, devices=among)
-            else:
-                result = runs.train(followed, folder, bar, devices=among)
+            result = runs.train(*job, bar, logs=log or (), devices=among)
     if not all(math.isfinite(epoch.training) for epoch in result.epochs):
         _err.print(f"equifield: the loss is no number in epoch {len(result.epochs)}. Lower the learning rate.")
         raise typer.Exit(1)
@@ -88,9 +90,12 @@ def publish(run: Finished, store: Store = Path("models_store")) -> None:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Says in a sentence what cannot be done, with exit code 2."""
+    """Says in a sentence what cannot be done, with the exit codes 2, and 7 where something is not installed."""
     try:
         yield
+    except ImportError as error:
+        _err.print(f"equifield: {error}", markup=False)
+        raise typer.Exit(7) from None
     except (ValueError, OSError) as error:
         _err.print(f"equifield: {error}", markup=False)
         raise typer.Exit(2) from None

@@ -50,17 +50,7 @@ class Checkpoints:
         newest = self._manager.latest_step()
         if newest is None:
             return start
-        record = self._manager.restore(newest, args=ocp.args.Composite(record=ocp.args.JsonRestore()))[RECORD]
-        different = sorted(
-            name
-            for name in record["about"].keys() | self._about.keys()
-            if record["about"].get(name) != self._about.get(name)
-        )
-        if different:
-            raise OtherTraining(
-                f"The checkpoints in {self._manager.directory} are those of a training with another "
-                f"{', '.join(different)}. Train in another folder, or remove this one."
-            )
+        record = self._record(newest)
         arrays, rest = eqx.partition((start.state, start.best), eqx.is_array)
         target = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in _named(arrays).items()}  # type: ignore[no-untyped-call]
         found = self._manager.restore(newest, args=ocp.args.Composite(arrays=ocp.args.StandardRestore(target)))[ARRAYS]
@@ -69,6 +59,12 @@ class Checkpoints:
         epochs = [Epoch(training, validation) for training, validation in record["epochs"]]
         losses = [(float(loss), int(samples)) for loss, samples in record["losses"]]
         return Progress(state, best, epochs, list(losses), record["since"])
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are over at the newest, 0 where there is none. **Raises** `OtherTraining`."""
+        newest = self._manager.latest_step()
+        return 0 if newest is None else len(self._record(newest)["epochs"])
 
     @property
     def due(self) -> bool:
@@ -92,6 +88,23 @@ class Checkpoints:
             ),
         )
         self._saved = time.monotonic()
+
+    def _record(self, number: int) -> dict[str, Any]:
+        """All of a checkpoint but its arrays, when it was written with the same settings."""
+        record: dict[str, Any] = self._manager.restore(number, args=ocp.args.Composite(record=ocp.args.JsonRestore()))[
+            RECORD
+        ]
+        different = sorted(
+            name
+            for name in record["about"].keys() | self._about.keys()
+            if record["about"].get(name) != self._about.get(name)
+        )
+        if different:
+            raise OtherTraining(
+                f"The checkpoints in {self._manager.directory} are those of a training with another "
+                f"{', '.join(different)}. Train in another folder, or remove this one."
+            )
+        return record
 
     def __enter__(self) -> "Checkpoints":
         return self

@@ -19,7 +19,6 @@ from equifield.package.manifest import packed_fields
 from equifield.train import OtherTraining
 from equifield.train.runs import (
     Evaluation,
-    Recipe,
     RecipeError,
     evaluate,
     evaluate_package,
@@ -36,17 +35,9 @@ from equifield.train.simulate import (
     fit_smagorinsky,
     gradient_model,
 )
+from tests.engine.train.tiny import TURBULENCE, VELOCITY, recipe
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-VELOCITY = {
-    "name": "velocity",
-    "order": 1,
-    "units": "1",
-    "components": [{"axes": ["x"], "variable": "u"}, {"axes": ["y"], "variable": "v"}],
-}
-NETWORK = {"name": "SimpleConv", "config": {"hidden": "1x scalar + 1x vector", "num_convs": 2}}
-PLAIN = {"name": "PlainSimpleConv", "config": {"hidden": "1x scalar + 1x vector", "num_convs": 2}}
-TURBULENCE = {"points": 8, "simulated": 12, "steps": 6, "substeps": 2, "spin_up": 0, "band": [1, 2]}
 
 
 class Silent:
@@ -63,42 +54,6 @@ class Silent:
 
     def epoch(self, number: int, losses: Any) -> None:
         self.losses.append(losses.training)
-
-
-def recipe(**changed: Any) -> Recipe:
-    return Recipe.model_validate(
-        {
-            "name": "tiny",
-            "title": "Tiny",
-            "description": "A tiny forecast.",
-            "limits": ["It is tiny."],
-            "group": "B2",
-            "residual": True,
-            "inputs": [VELOCITY],
-            "grid": {"axes": ["x", "y"], "boundary": ["periodic", "periodic"]},
-            "architecture": NETWORK,
-            "twin": PLAIN,
-            "data": {
-                "source": "simulation",
-                "problem": "decaying-turbulence-2d",
-                "parameters": TURBULENCE,
-                "training": 2,
-                "validation": 1,
-                "testing": 2,
-            },
-            "training": {"epochs": 2, "batch_size": 5, "learning_rate": 1e-2},
-            "evaluation": {"steps": 3, "stable_steps": 5},
-        }
-        | changed
-    )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Simulations of these tests, apart from the user's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -21,11 +22,12 @@ from .._checkpoints import Checkpoints
 from .._fit import Fit, fit
 from .._objectives import Forecast, Regression, weighted
 from .._state import Epoch, Loss
+from ._logs import LogName, Write, logs_named
 from ._optimiser import optimiser
 from ._samples import measured, training_samples
 from .recipe import Recipe, RecipeError
 
-RECIPE, WEIGHTS, CHECKPOINTS, LOG = "recipe.json", "weights", "checkpoints", "log.jsonl"
+RECIPE, WEIGHTS, CHECKPOINTS = "recipe.json", "weights", "checkpoints"
 ORIGIN = "origin.json"
 """The version of the engine, and the commit of the repository in which the training ended."""
 
@@ -62,22 +64,29 @@ def train(
     folder: Path,
     listener: Listener | None = None,
     *,
+    logs: Collection[LogName] = (),
     devices: Sequence[jax.Device] | None = None,
 ) -> Fit:
     """Follows a recipe in a folder, or goes on with it there.
 
     The folder holds the recipe with the statistics of its data, checkpoints, a line of JSON for each epoch, and at the
-    end the weights of the best model. Each batch is divided among the devices, as `train.fit` does it.
+    end the weights of the best model. `logs` says where else the epochs are written: TensorBoard, W&B. Each batch is
+    divided among the devices, as `train.fit` does it.
 
-    **Raises:** `OtherTraining` for the folder of another recipe, and what the readers of the data raise.
+    **Raises:** `ImportError` before anything else for a log whose package is not installed, `LogRefused` for one that
+    cannot be opened; `OtherTraining` for the folder of another recipe, and what the readers of the data raise.
     """
+    kinds = logs_named(logs)
     recipe = measured(recipe)
     settings = recipe.training
     folder.mkdir(parents=True, exist_ok=True)
     data = training_samples(recipe, "training")
-    if listener is not None:
-        listener.start(settings.epochs * -(-len(data) // settings.batch_size))
-    with Checkpoints(folder / CHECKPOINTS, about=recipe.model_dump(mode="json")) as checkpoints:
+    with ExitStack() as stack:
+        about = recipe.model_dump(mode="json")
+        checkpoints = stack.enter_context(Checkpoints(folder / CHECKPOINTS, about=about))
+        writes = [stack.enter_context(log(folder, recipe, checkpoints.epochs)) for log in kinds]
+        if listener is not None:
+            listener.start(settings.epochs * -(-len(data) // settings.batch_size))
         result = fit(
             recipe.network(recipe.architecture, settings.seed),
             loss_of(recipe),
@@ -91,7 +100,7 @@ def train(
             precision=settings.precision,
             checkpoints=checkpoints,
             on_step=None if listener is None else listener.step,
-            on_epoch=_logging(folder / LOG, listener),
+            on_epoch=_writing(writes, listener),
             devices=devices,
             key=jr.key(settings.seed),
         )
@@ -132,16 +141,16 @@ def _commit() -> str | None:
     return said.stdout.strip() or None
 
 
-def _logging(path: Path, listener: Listener | None) -> Callable[[int, Epoch], None]:
-    """Writes a line for each epoch, in place of those that a training which goes on had written before."""
+def _writing(writes: Sequence[Write], listener: Listener | None) -> Callable[[int, Epoch], None]:
+    """Writes the losses of each epoch, and how many seconds it took, into every log."""
     began = time.perf_counter()
 
     def on_epoch(number: int, epoch: Epoch) -> None:
         nonlocal began
         now = time.perf_counter()
-        line = json.dumps({"epoch": number, **dataclasses.asdict(epoch), "seconds": round(now - began, 3)})
-        before = path.read_text(encoding="utf-8").splitlines()[:number] if path.exists() else []
-        path.write_text("\n".join([*before, line, ""]), encoding="utf-8")
+        losses = {name: loss for name, loss in dataclasses.asdict(epoch).items() if loss is not None}
+        for write in writes:
+            write(number, {**losses, "seconds": round(now - began, 3)})
         began = now
         if listener is not None:
             listener.epoch(number, epoch)
