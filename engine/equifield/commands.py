@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 if missing := [name for name in ("cf_units", "exponax", "h5py", "optax") if find_spec(name) is None]:
     raise ImportError(f"no {', '.join(missing)}")
@@ -29,8 +29,8 @@ Devices = Annotated[
     int | None, typer.Option(min=1, help="Divide every batch among so many devices, such as GPUs.", show_default="one")
 ]
 Logs = Annotated[
-    list[Literal["tensorboard", "wandb"]] | None,
-    typer.Option("--log", help="Where the losses go beside log.jsonl; may be given twice.", show_default="nowhere"),
+    list[str] | None,
+    typer.Option("--log", help="Log to tensorboard or wandb too; may be given for each."),
 ]
 Run = Annotated[Path | None, typer.Argument(help="Folder of the run.", show_default=False)]
 Finished = Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)]

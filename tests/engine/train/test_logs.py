@@ -4,6 +4,7 @@ import itertools
 import json
 import struct
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,11 +19,11 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from equifield import commands
 from equifield.train import Epoch, _checkpoints
-from equifield.train.runs import LogName, LogRefused, Recipe, train
+from equifield.train.runs import LogRefused, Recipe, train
 from equifield.train.runs._logs import logs_named
 from tests.engine.train.tiny import recipe
 
-BOTH: list[LogName] = ["tensorboard", "wandb"]
+BOTH = ["tensorboard", "wandb"]
 THREE_EPOCHS = recipe(training={"epochs": 3, "batch_size": 5, "learning_rate": 1e-2})
 
 
@@ -35,6 +36,11 @@ def offline() -> Iterator[None]:
         patch.setenv("WANDB_SILENT", "true")
         yield
         wandb.teardown()
+
+
+def another_second() -> None:
+    """Waits for it: W&B names the folder of an offline run by its second and its id."""
+    time.sleep(1.01 - time.time() % 1)
 
 
 class Interrupting:
@@ -58,6 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(_checkpoints, "time", a_minute_each)  # so that checkpoints are due at once
         train(THREE_EPOCHS, folder, Interrupting(), logs=BOTH)
     assert list(lines(folder)) == [0, 1]
+    another_second()
     train(THREE_EPOCHS, folder, logs=BOTH)
     return folder
 
@@ -74,11 +81,17 @@ def scalars(folder: Path, purge: bool = True) -> list[tuple[str, int, float]]:
     return [(tag, event.step, event.value) for tag in shown.Tags()["scalars"] for event in shown.Scalars(tag)]
 
 
-def sent(folder: Path) -> dict[str, list[Any]]:
+def sent(folder: Path, ended: bool = True) -> dict[str, list[Any]]:
     """The records that W&B keeps for its server, of all the runs in a folder in their order."""
-    files = sorted(folder.glob("wandb/offline-run-*/*.wandb"))
-    read = [record for path in files for record in map(Record.FromString, records(path.read_bytes()))]
-    return {kind: [getattr(record, kind) for record in read if record.HasField(kind)] for kind in ("run", "history")}
+    deadline = time.monotonic() + 10  # W&B writes the end of a run a moment after it says so
+    while True:
+        files = [path.read_bytes() for path in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
+        read = [[Record.FromString(record) for record in records(content)] for content in files]
+        if not ended or all(any(record.HasField("exit") for record in file) for file in read):
+            kinds = ("run", "history")
+            return {k: [getattr(record, k) for file in read for record in file if record.HasField(k)] for k in kinds}
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def values_of(items: Iterable[Any]) -> dict[str, Any]:
@@ -127,12 +140,14 @@ def test_the_logs_hold_the_recipe(run: Path) -> None:
 
 def test_a_training_that_has_ended_writes_no_epoch_again(run: Path) -> None:
     before = lines(run), scalars(run), len(sent(run)["history"])
+    another_second()
     train(THREE_EPOCHS, run, logs=BOTH)
     assert (lines(run), scalars(run), len(sent(run)["history"])) == before
 
 
 def follow(folder: Path, recipe: Recipe, *epochs: int) -> None:
     """Logs epochs whose loss is the seed of the recipe."""
+    another_second()
     with ExitStack() as stack:
         for write in [stack.enter_context(log(folder, recipe, epochs[0])) for log in logs_named(BOTH)]:
             for epoch in epochs:
@@ -153,9 +168,20 @@ def test_the_same_recipe_is_the_same_run_and_another_one_is_another(tmp_path: Pa
     assert first == second != other
 
 
+def test_an_epoch_is_on_the_disk_while_the_training_goes_on(tmp_path: Path) -> None:
+    deadline = time.monotonic() + 10  # W&B itself would wait for longer
+    with ExitStack() as stack:
+        for log in logs_named(BOTH):
+            stack.enter_context(log(tmp_path, THREE_EPOCHS, 0))(0, {"training": 1.0})
+        assert lines(tmp_path) == {0: {"training": 1.0}} and scalars(tmp_path) == [("training", 0, 1.0)]
+        while not sent(tmp_path, ended=False)["history"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
 @pytest.mark.parametrize(("log", "package"), [("tensorboard", "tensorboardX"), ("wandb", "wandb")], ids=BOTH)
 def test_without_its_extra_a_log_is_refused_before_anything_runs(
-    log: LogName, package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    log: str, package: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, f"equifield.train.runs._{log}", raising=False)
     for name in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
@@ -167,9 +193,10 @@ def test_without_its_extra_a_log_is_refused_before_anything_runs(
     assert f"pip install 'equifield[{log}]'" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_log_that_does_not_exist_is_refused() -> None:
+def test_a_log_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no log 'paper': the logs are tensorboard and wandb"):
-        logs_named(["paper"])
+        train(recipe(), tmp_path / "run", logs=["tensorboard", "paper"])
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_an_account_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

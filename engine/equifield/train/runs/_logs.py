@@ -4,12 +4,11 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from .recipe import Recipe
 
 LOG = "log.jsonl"
-LogName = Literal["tensorboard", "wandb"]
 
 Write = Callable[[int, Mapping[str, float]], None]
 """Takes the number of an epoch and what there is to say of it, each value by its name."""

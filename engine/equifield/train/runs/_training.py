@@ -22,7 +22,7 @@ from .._checkpoints import Checkpoints
 from .._fit import Fit, fit
 from .._objectives import Forecast, Regression, weighted
 from .._state import Epoch, Loss
-from ._logs import LogName, Write, logs_named
+from ._logs import Write, logs_named
 from ._optimiser import optimiser
 from ._samples import measured, training_samples
 from .recipe import Recipe, RecipeError
@@ -64,14 +64,14 @@ def train(
     folder: Path,
     listener: Listener | None = None,
     *,
-    logs: Collection[LogName] = (),
+    logs: Collection[str] = (),
     devices: Sequence[jax.Device] | None = None,
 ) -> Fit:
     """Follows a recipe in a folder, or goes on with it there.
 
     The folder holds the recipe with the statistics of its data, checkpoints, a line of JSON for each epoch, and at the
-    end the weights of the best model. `logs` says where else the epochs are written: TensorBoard, W&B. Each batch is
-    divided among the devices, as `train.fit` does it.
+    end the weights of the best model. `logs` says where else the epochs are written: `tensorboard`, `wandb`. Each
+    batch is divided among the devices, as `train.fit` does it.
 
     **Raises:** `ImportError` before anything else for a log whose package is not installed, `LogRefused` for one that
     cannot be opened; `OtherTraining` for the folder of another recipe, and what the readers of the data raise.

@@ -16,6 +16,9 @@ from .recipe import Recipe
 RUN = "wandb.json"
 """The id of the run, the recipe it follows, and how many epochs it has: W&B is not to be sent one of them twice."""
 
+FLUSHED = 0.1
+"""After how many seconds an epoch is on the disk. W&B itself waits for 15, and what it holds dies with the process."""
+
 
 @contextmanager
 def wandb(folder: Path, recipe: Recipe, first: int) -> Iterator[Write]:
@@ -31,7 +34,10 @@ def wandb(folder: Path, recipe: Recipe, first: int) -> Iterator[Write]:
             name=str(folder),
             config=recipe.model_dump(mode="json"),
             dir=folder,
-            settings=Settings(console="off"),  # it would keep every state of the progress bar
+            settings=Settings(
+                console="off",  # it would keep every state of the progress bar
+                x_transaction_log_flush_interval=FLUSHED,
+            ),
         )
     except Error as error:
         raise LogRefused(f"W&B opens no run: {error} Without an account, set WANDB_MODE=offline.") from error
@@ -40,7 +46,7 @@ def wandb(folder: Path, recipe: Recipe, first: int) -> Iterator[Write]:
 
         def write(epoch: int, values: Mapping[str, float]) -> None:
             if epoch >= known["epochs"]:
-                run.log(dict(values), step=epoch)
+                run.log(dict(values), step=epoch, commit=True)
                 _keep(folder / RUN, known | {"epochs": epoch + 1})
 
         yield write
