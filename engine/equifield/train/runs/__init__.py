@@ -4,7 +4,7 @@ from ._evaluation import Evaluation as Evaluation
 from ._evaluation import evaluate as evaluate
 from ._evaluation import evaluate_package as evaluate_package
 from ._evaluation import judged as judged
-from ._logs import LogRefused as LogRefused
+from ._log import LogRefused as LogRefused
 from ._publishing import publish as publish
 from ._training import TWIN as TWIN
 from ._training import Listener as Listener

@@ -10,7 +10,7 @@ from ...package import Architecture, Provenance
 from ...planner._layers import parameters
 from ._data import described, table
 from ._evaluation import PLAIN, Evaluation
-from ._logs import LOG
+from ._json_lines import LOG
 from .recipe import Recipe
 
 

@@ -1,48 +1,9 @@
-"""Where the losses of every epoch are written: a file of JSON lines, and what the user asks for beside it."""
+"""The logs of a training, by their names: JSON lines, and what the user asks for beside them."""
 
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from collections.abc import Collection
 
-from .recipe import Recipe
-
-LOG = "log.jsonl"
-
-Write = Callable[[int, Mapping[str, float]], None]
-"""Takes the number of an epoch and what there is to say of it, each value by its name."""
-
-
-@runtime_checkable
-class Log(Protocol):
-    """A kind of log."""
-
-    def __call__(self, folder: Path, recipe: Recipe, first: int) -> AbstractContextManager[Write]:
-        """Opens the log of the run in a folder, which goes on with the epoch `first`.
-
-        What was written of that epoch and later ones, before an interruption, is in the log once.
-        """
-        ...
-
-
-class LogRefused(ValueError):
-    """A log that cannot be opened."""
-
-
-@contextmanager
-def json_lines(folder: Path, recipe: Recipe, first: int) -> Iterator[Write]:
-    """`log.jsonl`, a line for each epoch. Those that are trained again are written again."""
-    with (folder / LOG).open("a+", encoding="utf-8", buffering=1) as file:
-        file.seek(0)
-        for _ in range(first):
-            file.readline()
-        file.truncate(file.tell())
-
-        def write(epoch: int, values: Mapping[str, float]) -> None:
-            file.write(json.dumps({"epoch": epoch, **values}) + "\n")
-
-        yield write
+from ._json_lines import json_lines
+from ._log import Log
 
 
 def logs_named(names: Collection[str]) -> list[Log]:

@@ -11,7 +11,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.record_writer import RecordWriter
 from tensorboardX.summary import text
 
-from ._logs import Write
+from ._log import Write
 from .recipe import Recipe
 
 EVENTS = "tensorboard"

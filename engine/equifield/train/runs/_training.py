@@ -22,7 +22,8 @@ from .._checkpoints import Checkpoints
 from .._fit import Fit, fit
 from .._objectives import Forecast, Regression, weighted
 from .._state import Epoch, Loss
-from ._logs import Write, logs_named
+from ._log import Write
+from ._logs import logs_named
 from ._optimiser import optimiser
 from ._samples import measured, training_samples
 from .recipe import Recipe, RecipeError

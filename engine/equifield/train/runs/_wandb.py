@@ -10,7 +10,7 @@ from typing import Any
 
 from wandb import Error, Settings, init
 
-from ._logs import LogRefused, Write
+from ._log import LogRefused, Write
 from .recipe import Recipe
 
 RUN = "wandb.json"
