@@ -92,6 +92,25 @@ def test_a_package_gives_back_the_network_that_was_written(published: Path) -> N
     assert (published / "card.md").read_text() == "# Small\n"
 
 
+def test_any_grid_is_published_for_the_sides_that_it_exists_for(tmp_path: Path) -> None:
+    unet = Architecture(name="UNet", config={"hidden": "2x scalar", "num_downsamples": 2})
+
+    def publish(name: str, architecture: Architecture, boundary: Boundary) -> Path:
+        grid = GridSpec(axes=("x", "y"), boundary=(boundary, "zero"), multiple=2)
+        update = {"name": name, "architecture": architecture, "grid": grid}
+        manifest = MANIFEST.model_copy(update=update)
+        return write_package(tmp_path, manifest, new_network(manifest), card="")
+
+    any_grid = Architecture(name="AnyGrid", config={"network": unet.model_dump()})
+    package = load_package(publish("any", any_grid, "mirror"))
+    image = random_image(package.model.in_type, ("mirror", "zero"), (18, 22), key=jax.random.key(0))
+    assert package.manifest.translation_step == 4 and package.model(image).grid == (18, 22)
+    with pytest.raises(ValueError, match=r"does not take the grid .*multiples of 4 alone.*is periodic"):
+        publish("torus", any_grid, "periodic")
+    with pytest.raises(ValueError, match="grid.multiple is 2, but the network does not take the grid"):
+        publish("bare", unet, "mirror")
+
+
 def test_a_network_that_moved_in_from_ginjax_is_a_package_like_any_other(tmp_path: Path) -> None:
     config = json.loads((REFERENCE / "unet.json").read_text())["config"]
     network = ginjax.load_eqx(REFERENCE / "unet.eqx", config)
@@ -236,7 +255,7 @@ def test_a_network_that_the_manifest_does_not_describe_is_not_published(tmp_path
         write_package(tmp_path, described, new_network(MANIFEST), card="")
     assert list((tmp_path / "small").iterdir()) == []
     narrow = {**MANIFEST.model_dump(), "grid": {**MANIFEST.grid.model_dump(), "multiple": 1}}
-    with pytest.raises(ValueError, match=r"multiples of 2, but grid\.multiple is 1"):
+    with pytest.raises(ValueError, match=r"grid\.multiple is 1, but .* multiples of 2 alone"):
         write_package(tmp_path, Manifest.model_validate(narrow), new_network(MANIFEST), card="")
 
 

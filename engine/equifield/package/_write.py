@@ -22,6 +22,7 @@ from . import _checkpoint, _programs
 from ._errors import PackageCorrupt, PackageExists
 from ._field_model import field_type_of
 from ._load import load_package
+from ._sides import check_sides
 from ._verify import CARD, CERTIFICATE, CHECKPOINT, MANIFEST, digest_of, files_of, sha256_of_file
 from .manifest import FORMAT, Manifest, packed_fields
 
@@ -61,11 +62,7 @@ def write_package(
     target = store / manifest.name / manifest.version
     if target.exists():
         raise PackageExists(target, PUBLISHED)
-    if manifest.grid.multiple % network.translation_step:
-        raise ValueError(
-            f"`write_package({manifest.name})`: the network takes sides that are multiples of "
-            f"{network.translation_step}, but grid.multiple is {manifest.grid.multiple}. Set it to that."
-        )
+    check_sides(network, manifest.inputs, manifest.grid)
     manifest = manifest.model_copy(update={"format": FORMAT, "translation_step": network.translation_step})
     programs = _programs.export(manifest, network) if exported else {}
     served = _served(manifest, network, programs, target, seed)

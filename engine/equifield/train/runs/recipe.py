@@ -15,6 +15,7 @@ from ...inference import Precision
 from ...models import AbstractNetwork
 from ...multi_image import random_image
 from ...package import Architecture, FieldSpec, GridSpec, Manifest, Provenance, field_type_of
+from ...package._sides import check_sides
 from ...package.manifest import packed_fields
 from .sources import Files, Source
 
@@ -183,11 +184,7 @@ def _packed(fields: tuple[FieldSpec, ...]) -> list[str]:
 def _try(recipe: Recipe, architecture: Architecture) -> None:
     """Traces a network on the grid on which it will be checked. **Raises** `ValueError` when that cannot be built."""
     network = eqx.filter_eval_shape(recipe.network, architecture, 0)
-    if recipe.grid.multiple % network.translation_step:
-        raise ValueError(
-            f"{architecture.name} takes sides that are multiples of {network.translation_step}, but grid.multiple is "
-            f"{recipe.grid.multiple}. Set it to that."
-        )
+    check_sides(network, recipe.inputs, recipe.grid)
     image = random_image(
         field_type_of(recipe.inputs), recipe.grid.boundary, recipe.grid.default, batch=(1,), key=jr.key(0)
     )
