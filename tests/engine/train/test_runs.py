@@ -1,6 +1,7 @@
 """The road from a recipe to a package: what is checked before, what is refused, and what the card states."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from equifield import MultiImage, commands
 from equifield.package import FieldSpec, Provenance, load_package
+from equifield.package._checkpoint import save
 from equifield.package.manifest import packed_fields
 from equifield.train import OtherTraining
 from equifield.train.runs import (
@@ -28,6 +30,7 @@ from equifield.train.runs import (
     trained,
     twin_of,
 )
+from equifield.train.runs._training import WEIGHTS
 from equifield.train.simulate import (
     DecayingTurbulence2D,
     ForcedTurbulence2D,
@@ -117,6 +120,16 @@ def test_the_errors_do_not_change_when_the_data_are_turned_but_those_of_the_twin
 def test_persistence_is_wrong_by_the_size_of_the_changes(run: Path, evaluation: Evaluation) -> None:
     changes = float(str(trained(run)[0].architecture.config["scale"]))
     assert evaluation.scores["persistence"]["one step"] == pytest.approx(2 * changes**2, rel=0.5)
+
+
+def test_a_model_whose_served_form_differs_from_the_trained_one_is_not_published(run: Path, tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(run, tmp_path / "run"))
+    network = trained(damaged)[1]
+    shutil.rmtree(damaged / WEIGHTS)
+    save(jax.tree.map(lambda weight: 1e25 * weight, network), damaged / WEIGHTS)  # sums of products overflow
+    with pytest.raises(ValueError, match="The folded form of tiny, which a service runs, differs"):
+        publish(damaged, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def test_training_again_in_the_same_folder_changes_nothing_and_another_recipe_is_refused(run: Path) -> None:
@@ -245,7 +258,7 @@ def test_winds_are_refined_and_judged_beside_interpolations_on_files_of_another_
 
 HEIGHT, TEMPERATURE = (
     {"name": name, "order": 0, "units": units, "components": [{"variable": name}]}
-    for name, units in (("z", "m"), ("T", "degC"))
+    for name, units in (("z", "m"), ("T", "K"))
 )
 OVER_GROUND: dict[str, Any] = {
     "inputs": [HEIGHT | {"constant": True}, TEMPERATURE],
@@ -258,7 +271,7 @@ OVER_GROUND: dict[str, Any] = {
 
 def test_what_is_published_takes_constant_fields_where_training_gave_them(tmp_path: Path) -> None:
     rng, files = np.random.default_rng(0), {"files": [str(tmp_path / "a.nc")]}
-    temperature = 8 + 5 * rng.standard_normal((6, 8, 8)).astype(np.float32)
+    temperature = 280 + 5 * rng.standard_normal((6, 8, 8)).astype(np.float32)
     height = 300 + 200 * rng.standard_normal((8, 8)).astype(np.float32)
     xr.Dataset({"T": (("time", "x", "y"), temperature), "z": (("x", "y"), height)}).to_netcdf(tmp_path / "a.nc")
     data = {"source": "netcdf", "training": files, "validation": files, "testing": files}
