@@ -44,7 +44,7 @@ Made by `{command}` in {minutes:.0f} minutes on: {where}. Forecasts of decaying 
 {points} x {points} points: the errors (SMSE, in units of the variance of a component) of the next state, of the next
 state of data that are turned, and of {steps} states in a row, on 16 trajectories that no network has seen. `plain` is
 unconstrained, `small` is equivariant with as many features in every layer, `large` with as many parameters. All are
-trained with the same recipe and the same number of updates; `+-` is the standard deviation over {seeds} seeds.
+trained with the same recipe and the same number of updates, with so many seeds: {seeds}. `+-` is their spread.
 """
 TEXTS = {
     "networks": """\
@@ -126,6 +126,6 @@ def write_page() -> None:
 
 def table(rows: list[Row]) -> str:
     """Rows of the same figures in Markdown."""
-    names = list(rows[0])
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     lines = [names, ["---"] * len(names), *[[shown(row[name]) for name in names] for row in rows]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
