@@ -4,9 +4,9 @@
 
 `debootstrap` makes a Debian root that stands for the base image; every stage is a copy of its parent in
 which COPY, ENV, WORKDIR and RUN are done as written (`.dockerignore` included). The last stage is then
-started the way docker-compose.yml does it: root file system read-only, /tmp and /dev/shm in memory, its
-user, no capabilities, a network of its own. Its HEALTHCHECK must pass, a real file must be predicted, and
-SIGTERM must end it with nothing left in shared memory.
+started the way docker-compose.yml does it: root file system read-only but for its volume, /tmp and /dev/shm
+in memory, its user, no capabilities, a network of its own. Its HEALTHCHECK must pass, a real file must be
+predicted, and SIGTERM must end it with nothing left in shared memory.
 
 This is a check of the steps, not of Docker: the base image is Debian's Python instead of Docker Hub's.
 """

@@ -14,6 +14,7 @@ from pathlib import Path
 START_PERIOD_S = 180
 STOP_PERIOD_S = 60
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+VOLUME = "var/spool/equifield"
 
 
 def mount(*arguments: str) -> None:
@@ -21,7 +22,7 @@ def mount(*arguments: str) -> None:
 
 
 def mount_like_compose(root: str) -> None:
-    """The root file system read-only, /tmp and /dev/shm in memory, and a few devices."""
+    """The root file system read-only but for a volume, /tmp and /dev/shm in memory, and a few devices."""
     mount("--bind", root, root)
     mount("-o", "remount,bind,ro", root)
     mount("-t", "proc", "proc", f"{root}/proc")
@@ -32,6 +33,8 @@ def mount_like_compose(root: str) -> None:
     Path(root, "dev/shm").mkdir()
     for folder, size in (("dev/shm", "5g"), ("tmp", "256m")):
         mount("-t", "tmpfs", "-o", f"mode=1777,noexec,nosuid,nodev,size={size}", "tmpfs", f"{root}/{folder}")
+    owner = Path(root, VOLUME).stat()  # a volume begins as what the image has there
+    mount("-t", "tmpfs", "-o", f"mode=700,uid={owner.st_uid},gid={owner.st_gid}", "tmpfs", f"{root}/{VOLUME}")
 
 
 def run_image(
