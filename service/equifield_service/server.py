@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from . import tracing
 from .app import create_app
+from .domain.errors import SpoolFailed
 from .domain.store import StoreUnavailable
 from .logs import LogOptions, configure_logging
 from .parts import Parts
@@ -64,7 +65,8 @@ def run(given: Mapping[str, Any]) -> int:
     try:
         parts = Parts(settings)
         parts.store.check()
-    except (StoreUnavailable, ImportError, ValueError) as error:
+        parts.jobs.spool.start()
+    except (StoreUnavailable, SpoolFailed, ImportError, ValueError) as error:
         return _refuse(str(error))
     try:
         listener = _listen(settings.host, settings.port)

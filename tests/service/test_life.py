@@ -104,12 +104,14 @@ def test_sigterm_answers_what_was_accepted_then_ends_with_zero_and_leaves_nothin
     [
         (["--store", "/nowhere"], "The store /nowhere cannot be read"),
         (["--store", ".", "--max-batch", "0"], "max_batch: Input should be greater than or equal to 1"),
+        (["--store", "."], "No jobs can be kept in /proc/jobs: No such file or directory"),
     ],
-    ids=["store", "setting"],
+    ids=["store", "setting", "jobs"],
 )
 def test_a_setting_that_cannot_be_is_refused_in_one_line(arguments: list[str], message: str) -> None:
     command = [sys.executable, "-m", "equifield_service", "serve", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    environment = os.environ | {"EQUIFIELD_JOBS": "/proc/jobs"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2
     assert message in ended.stderr and "Traceback" not in ended.stderr
 

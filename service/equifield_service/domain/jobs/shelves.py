@@ -17,8 +17,11 @@ class Folder:
         self._path = path
 
     def make(self) -> None:
-        """Makes the folder, unless it is there."""
+        """Makes the folder, unless it is there, and sees that files can be made in it."""
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = self._path / _half("now")
+        probe.touch(exist_ok=False)
+        probe.unlink()
 
     @contextmanager
     def writing(self, name: str) -> Iterator[BinaryIO]:

@@ -47,13 +47,19 @@ class Spool:
 
     def __init__(self, url: str):
         scheme, separator, path = url.rpartition("://")
+        self._url = url
         self._place: Folder | Bucket
         self._place = Folder(Path(path)) if not separator or scheme == "file" else Bucket(url)
 
     def start(self) -> Self:
-        """Makes the folder if need be."""
-        with self._explaining("."):
+        """Makes the folder if need be, and sees that it can be written to. Safe to call twice."""
+        try:
             self._place.make()
+        except OSError as error:
+            raise SpoolFailed(
+                f"No jobs can be kept in {self._url}: {error.strerror}. Name a folder that can be written to, or a "
+                f"URL, with EQUIFIELD_JOBS."
+            ) from error
         return self
 
     @property
