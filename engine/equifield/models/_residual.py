@@ -57,6 +57,8 @@ def _leading(image: MultiImage, field_type: FieldType) -> MultiImage:
             f"`Residual` changes fields that it is given, {image.field_type}, but its network gives {field_type}. Let "
             f"it give some of those."
         )
+    if field_type == image.field_type:
+        return image
     blocks = {
         representation: block_features(image, representation)[..., :count, :] for representation, count in field_type
     }

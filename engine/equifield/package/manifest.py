@@ -5,6 +5,7 @@ Reading a manifest needs pydantic alone, so that processes which must not import
 
 import itertools
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -57,11 +58,6 @@ class FieldSpec(_Frozen):
     mean: float = 0.0
     scale: float = Field(default=1.0, gt=0)
     constant: bool = False
-
-    @property
-    def names(self) -> set[str]:
-        """What it is called: its own name, and those of its components' variables."""
-        return {self.name, *(component.variable for component in self.components)}
 
     @model_validator(mode="after")
     def _check(self) -> "FieldSpec":
@@ -191,6 +187,11 @@ class Manifest(_Frozen):
     def ndim(self) -> int:
         """The number of spatial axes."""
         return len(self.grid.axes)
+
+
+def names_of(fields: Iterable[FieldSpec]) -> set[str]:
+    """What some fields are called: their own names, and those of their components' variables."""
+    return {name for field in fields for name in (field.name, *(part.variable for part in field.components))}
 
 
 def packed_fields(fields: tuple[FieldSpec, ...]) -> tuple[FieldSpec, ...]:

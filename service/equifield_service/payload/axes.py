@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from equifield.conventions.axes import EAST, NORTH, STANDARD_NAMES, UNITS
 from equifield.package.manifest import GridSpec, Manifest
 
 from ..domain.errors import (
@@ -19,15 +20,6 @@ from .describing import clean, listing, text
 from .fields import Found
 from .reading import File
 from .spacing import Line, check_direction, check_spacing, line_of
-
-EAST = ("degrees_east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE")
-NORTH = ("degrees_north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN")
-UNITS = {"x": EAST, "y": NORTH}
-STANDARD_NAMES = {
-    "x": ("longitude", "grid_longitude", "projection_x_coordinate"),
-    "y": ("latitude", "grid_latitude", "projection_y_coordinate"),
-    "z": ("height", "altitude", "depth", "height_above_mean_sea_level", "height_above_reference_ellipsoid"),
-}
 
 
 @dataclass(frozen=True)

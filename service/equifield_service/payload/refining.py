@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from equifield.conventions.axes import EAST, NORTH
+
 from ..domain.errors import GridUnsupported
-from .axes import EAST, NORTH
 from .coordinates import LINKS
 from .describing import clean, listing, text
 from .packing import Plan

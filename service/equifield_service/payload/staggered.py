@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
+from equifield.conventions.axes import EAST, NORTH
+
 from ..domain.errors import StaggeredGrid
-from .axes import EAST, NORTH
 from .describing import listing, text
 from .fields import Found
 from .reading import PACKING, RANGES, File, decoded

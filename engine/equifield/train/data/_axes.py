@@ -5,18 +5,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import xarray as xr
 
+from ...conventions.axes import STANDARD_NAMES, UNITS
 from ...conventions.units import step_factor
 from ...package.manifest import GridSpec
 
-AXIS_UNITS = {
-    "x": ("degrees_east", "degree_east", "degrees_E", "degree_E", "degreesE", "degreeE"),
-    "y": ("degrees_north", "degree_north", "degrees_N", "degree_N", "degreesN", "degreeN"),
-}
-AXIS_STANDARD_NAMES = {
-    "x": ("longitude", "grid_longitude", "projection_x_coordinate"),
-    "y": ("latitude", "grid_latitude", "projection_y_coordinate"),
-    "z": ("height", "altitude", "depth", "height_above_mean_sea_level", "height_above_reference_ellipsoid"),
-}
 EVEN = 1e-3
 """The share of a step by which steps that count as equal may differ."""
 
@@ -43,8 +35,8 @@ def _dimension(variable: xr.DataArray, axis: str) -> str:
     attributes = {str(dim): variable[dim].attrs if dim in variable.coords else {} for dim in variable.dims}
     rules: tuple[Callable[[str], bool], ...] = (
         lambda dim: attributes[dim].get("axis") == axis.upper(),
-        lambda dim: attributes[dim].get("units") in AXIS_UNITS.get(axis, ()),
-        lambda dim: attributes[dim].get("standard_name") in AXIS_STANDARD_NAMES.get(axis, ()),
+        lambda dim: attributes[dim].get("units") in UNITS.get(axis, ()),
+        lambda dim: attributes[dim].get("standard_name") in STANDARD_NAMES.get(axis, ()),
         lambda dim: dim.lower() == axis.lower(),
     )
     for fits in rules:

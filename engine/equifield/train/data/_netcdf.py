@@ -13,7 +13,7 @@ from ...conventions.units import step_factor
 from ...field_type import FieldType
 from ...multi_image import Boundary, MultiImage
 from ...package._field_model import field_type_of
-from ...package.manifest import FieldSpec, GridSpec
+from ...package.manifest import FieldSpec, GridSpec, names_of
 from ._axes import EVEN, decreasing, find_axes, step_along
 from ._features import Feature, Finder
 from ._image import host_image
@@ -70,7 +70,7 @@ class NetCDFSeries:
         self._constant_type = field_type_of(constants) if constants else None
         named = (variables or {}, axes or {}, time, trajectory)
         self._files = tuple(_File(path, fields, constants, grid, *named) for path in every)
-        known = set[str]().union(*(field.names for field in (*fields, *constants)))
+        known = names_of((*fields, *constants))
         if unknown := sorted((variables or {}).keys() - known):
             raise ValueError(f"`variables` names {unknown}, but the fields and their components are {sorted(known)}.")
         _check_alike(self._files)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, model_validator
 
 from ...package import FieldSpec, GridSpec
+from ...package.manifest import names_of
 from .._baseline import Baseline
 from ..data import Excerpt, NetCDFSeries, Pairs, PDEBenchSeries, Series, WellSeries
 from ..simulate import Burgers3D, DecayingTurbulence2D, ForcedTurbulence2D, SubgridStress2D
@@ -139,8 +140,8 @@ class Files(_Frozen):
 
     def unknown(self, fields: Fields) -> list[str]:
         """What `variables` of a part names that none of the fields is called."""
-        known = set[str]().union(*(field.names for field in fields))
-        return sorted({name for role in get_args(Role) for name in getattr(self, role).variables} - known)
+        named = {name for role in get_args(Role) for name in getattr(self, role).variables}
+        return sorted(named - names_of(fields))
 
     @property
     def kind(self) -> str:
@@ -150,7 +151,7 @@ class Files(_Frozen):
         ]
 
     def _netcdf(self, part: Part, files: list[str], fields: Fields, grid: GridSpec, constants: Fields = ()) -> Series:
-        named = set[str]().union(*(field.names for field in (*fields, *constants)))
+        named = names_of((*fields, *constants))
         series = NetCDFSeries(
             files,
             fields,
