@@ -3,7 +3,9 @@
 python -m tests.service.jobs.stories STORY URL ...
 """
 
+import asyncio
 import functools
+import multiprocessing
 import os
 import signal
 import sys
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator
 from sqlalchemy import Engine, event
 
 from equifield_service.domain.jobs import Ledger, Spool, file_of, new_id
+from equifield_service.domain.jobs.database import Database
 from tests.service.jobs.running import LONG_S, order, piece, tell
 
 
@@ -123,7 +126,29 @@ def start(url: str, processes: str) -> None:
         sys.exit("one of those that start failed")
 
 
-STORIES: dict[str, Callable[..., None]] = {"claim": claim, "hold": hold, "accept": accept, "start": start}
+def touch(folder: str, files: str) -> None:
+    """Eight make their first transaction in each of several new files at the same moment."""
+    together = multiprocessing.get_context("fork").Barrier(8)
+
+    async def begin() -> None:
+        for number in range(int(files)):
+            database = Database(f"sqlite:///{folder}/{number}.sqlite", LONG_S)
+            together.wait(30)
+            await database.write(lambda connection: None)
+            await database.close()
+
+    children = [fork(lambda: asyncio.run(begin())) for _ in range(together.parties)]
+    if any([os.waitpid(child, 0)[1] for child in children]):
+        sys.exit("one of those that touch a new file failed")
+
+
+STORIES: dict[str, Callable[..., None]] = {
+    "claim": claim,
+    "hold": hold,
+    "accept": accept,
+    "start": start,
+    "touch": touch,
+}
 
 
 def main() -> None:

@@ -66,6 +66,10 @@ def test_many_may_start_at_once_on_an_empty_database(url: str, lines: Callable[.
     connection.engine.dispose()
 
 
+def test_a_new_file_may_be_opened_by_many_at_the_same_moment(tmp_path: Path, lines: Callable[..., list[str]]) -> None:
+    assert lines("touch", str(tmp_path), "40") == []
+
+
 def test_queues_and_pages_are_read_from_an_index_however_long_they_are(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.sqlite"
     seen: list[str] = []

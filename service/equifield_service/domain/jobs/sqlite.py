@@ -4,6 +4,7 @@ A change that comes while a transaction is on its way waits for the next one, to
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -104,8 +105,15 @@ def _prepare(connection: Any, record: Any) -> None:
     """Commits reach the disk before they return, readers and the writer do not wait for each other."""
     connection.isolation_level = None  # transactions begin where `_begin` says, not before the first write
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        cursor.execute("BEGIN IMMEDIATE")  # waits, as that pragma does not, for whoever turns a new file to it
+        cursor.execute("ROLLBACK")
+        cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
 
 
