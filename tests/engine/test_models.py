@@ -34,13 +34,14 @@ from equifield.models import (
     ResNet,
     SimpleConv,
     SuperResolution,
+    TensorSymmetries,
     UNet,
     zonal_type,
 )
 from equifield.multi_image import Boundary, random_image
 from equifield.nn import MaxNormPool, Upsample
 from equifield.ops import act, concatenate, pad
-from equifield.representations import pseudoscalar, scalar, vector
+from equifield.representations import Tensor, pseudoscalar, scalar, vector
 from equifield.rollout import model_input
 from tests.engine.laws import alike, numpy_act, stacked
 
@@ -417,7 +418,7 @@ CONFIGURATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_every_exported_architecture_can_be_built_from_a_manifest() -> None:
     exported = {name for name, value in vars(equifield.models).items() if name[0].isupper() and callable(value)}
     ours = {name for name in ARCHITECTURES if not name.startswith("Ginjax")}
-    assert exported == {"AbstractNetwork", *ours}
+    assert exported == {"AbstractNetwork", "TensorSymmetries", *ours}
     for name in ARCHITECTURES:
         size = {"kernel_size": [3, 3]} if name in ours else {"filter_orders": [0, 1, 2]}
         group, config = CONFIGURATIONS.get(name, ("B2", {"hidden": str(HIDDEN), **size}))
@@ -427,6 +428,38 @@ def test_every_exported_architecture_can_be_built_from_a_manifest() -> None:
         output = eqx.filter_eval_shape(lambda image, build=build: build(key=jr.key(0))(image), image)
         finer = 2 if name in ("Interpolation", "SuperResolution", "PlainSuperResolution") else 1
         assert output.array.shape == (*(finer * side for side in image.grid), 3)
+
+
+SYMMETRIES = [("symmetric",), ("antisymmetric",), ("traceless",), (), ("symmetric", "traceless")]
+
+
+@pytest.mark.parametrize("group", [B2, hyperoctahedral(3)], ids=str)
+def test_tensors_of_a_symmetry_have_it_and_are_the_nearest_that_do(group: Group, getkey: Keys) -> None:
+    fields = FieldType.parse("1x scalar + 4x tensor(2) + 1x pseudotensor(2)")
+    inner = SimpleConv(group, FIELDS, fields, hidden=HIDDEN, num_convs=2, key=getkey())
+    image = torus(group, "float32", getkey())
+    network, before = TensorSymmetries(inner, SYMMETRIES), run(inner, image)
+    after = run(network, image)
+    assert errors(network, image, group).max() <= 1e-5
+    np.testing.assert_array_equal(after[Tensor(0)], before[Tensor(0)])
+    free, given = (np.concatenate([np.asarray(x[Tensor(2, p)]) for p in (0, 1)], axis=-3) for x in (before, after))
+    transposed, traces = given.swapaxes(-1, -2), np.trace(given, axis1=-2, axis2=-1)
+    for i, words in enumerate(SYMMETRIES):
+        kept, turned, other = given[..., i, :, :], transposed[..., i, :, :], free[..., i, :, :]
+        assert np.array_equal(kept, turned) == ("symmetric" in words)
+        assert np.array_equal(kept, -turned) == ("antisymmetric" in words)
+        assert (np.abs(traces[..., i]).max() <= 1e-6) == ("traceless" in words or "antisymmetric" in words)
+        assert abs(np.vdot(other - kept, kept)) <= 1e-4 * np.vdot(other, other)
+        assert np.array_equal(kept, other) == (not words), "control: the network gives none"
+
+
+def test_a_symmetry_that_is_none_or_one_too_many_is_refused(getkey: Keys) -> None:
+    inner = SimpleConv(B2, FIELDS, FieldType.parse("2x tensor(2)"), hidden=HIDDEN, num_convs=2, key=getkey())
+    for words in (("Symmetric",), ("symmetric", "antisymmetric")):
+        with pytest.raises(ValueError, match="cannot be kept"):
+            TensorSymmetries(inner, [words, ()])
+    with pytest.raises(ValueError, match=r"symmetries of 1 tensors of order two, but the network gives 2, 2x tensor"):
+        TensorSymmetries(inner, [()])(random_image(FIELDS, TORUS, (8, 8), key=getkey()))
 
 
 def test_a_residual_network_says_how_its_input_changes(getkey: Keys) -> None:

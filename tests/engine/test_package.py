@@ -16,13 +16,15 @@ from pydantic import ValidationError
 from equifield import FieldType, MultiImage
 from equifield.boundary import Boundary
 from equifield.groups import group_named
+from equifield.inference import fold, merge
 from equifield.interop import ginjax
-from equifield.models import AbstractNetwork
+from equifield.models import AbstractNetwork, TensorSymmetries
 from equifield.multi_image import random_image
 from equifield.ops import translate
 from equifield.package import (
     Architecture,
     Component,
+    FieldModel,
     FieldSpec,
     GridSpec,
     Manifest,
@@ -40,6 +42,7 @@ from equifield.package import (
 from equifield.package._load import new_network
 from equifield.package._verify import digest_of, files_of, sha256_of_file
 from equifield.package.manifest import packed_components, packed_fields
+from equifield.representations import Tensor
 from equifield.rollout import model_input
 
 REFERENCE = Path(__file__).parent / "ginjax_reference"
@@ -307,6 +310,51 @@ def test_a_network_that_breaks_its_group_on_the_fine_grid_alone_is_not_published
     manifest = finer(boundary=("periodic", "periodic"))
     with pytest.raises(ValueError, match=r"must commute with B2, but .* changes vector\[0\]"):
         write_package(tmp_path, manifest, Leaning(new_network(manifest)), card="")
+
+
+STRESS = FieldSpec(
+    name="stress",
+    order=2,
+    components=tuple(Component(axes=(i, j), variable=f"tau_{i}{j}") for i in "xy" for j in "xy"),
+    scale=0.3,
+    symmetry=("symmetric",),
+)
+CLOSURE = MANIFEST.model_copy(update={"outputs": (WIND, STRESS)})
+
+
+def test_what_is_served_has_the_symmetry_that_is_promised_to_the_last_bit(tmp_path: Path) -> None:
+    network = new_network(CLOSURE)
+    assert isinstance(network, TensorSymmetries)
+    model = load_package(write_package(tmp_path, CLOSURE, network, card="")).model
+    image = random_image(model.in_type, MANIFEST.grid.boundary, (16, 16), batch=(3,), key=jax.random.key(0))
+    for served in (model, fold(merge(model, image))):
+        stress = eqx.filter_jit(served)(image)[Tensor(2)]
+        np.testing.assert_array_equal(stress, stress.mT)
+    free = FieldModel(network.network, CLOSURE.inputs, CLOSURE.outputs, ndim=2)(image)[Tensor(2)]
+    assert jnp.abs(free - free.mT).max() > 1e-3, "control: the network by itself gives none"
+
+
+def test_a_symmetry_that_the_network_does_not_keep_is_not_published(tmp_path: Path) -> None:
+    network = new_network(CLOSURE)
+    assert isinstance(network, TensorSymmetries)
+    bare = network.network
+    for published in (bare, TensorSymmetries(bare, [("traceless",)])):
+        with pytest.raises(ValueError, match=r"promises stress symmetric, but the network misses that by [1-9]"):
+            write_package(tmp_path, CLOSURE, published, card="")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "symmetry", "said"),
+    [
+        (WIND, ["symmetric"], "'wind' has order 1, but `symmetry` is of tensors of order 2"),
+        (STRESS, ["symmetric", "antisymmetric"], "'stress' is zero if it is symmetric and antisymmetric"),
+        (STRESS, ["diagonal"], "'symmetric', 'antisymmetric' or 'traceless'"),
+    ],
+)
+def test_a_symmetry_that_a_field_cannot_have_is_refused(field: FieldSpec, symmetry: list[str], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        FieldSpec.model_validate(field.model_dump() | {"symmetry": symmetry})
 
 
 def test_packages_of_the_first_format_are_read(published: Path, package: Path) -> None:

@@ -27,7 +27,8 @@ class Component:
 class FieldSpec:
     """A tensor field that a model takes or gives: order, parity (1: a pseudotensor), units, components.
 
-    A `constant` input stays as it is in a rollout.
+    A `constant` input stays as it is in a rollout. `symmetry` is what an output of order two always has: `symmetric`,
+    `antisymmetric`, `traceless`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class FieldSpec:
     mean: float = 0.0
     scale: float = 1.0
     constant: bool = False
+    symmetry: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

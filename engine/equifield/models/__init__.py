@@ -17,5 +17,6 @@ from ._residual import Residual as Residual
 from ._resnet import ResNet as ResNet
 from ._simple_conv import SimpleConv as SimpleConv
 from ._super_resolution import SuperResolution as SuperResolution
+from ._tensor_symmetries import TensorSymmetries as TensorSymmetries
 from ._transfer import transfer_weights as transfer_weights
 from ._unet import UNet as UNet

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import equinox as eqx
-import jax.random as jr
 
-from ..architectures import ARCHITECTURES, build_model
-from ..groups import group_named
+from ..architectures import ARCHITECTURES
 from ..models import AbstractNetwork
 from . import _checkpoint, _programs
 from ._errors import PackageCorrupt
-from ._field_model import FieldModel, field_type_of
+from ._field_model import FieldModel
+from ._network_between import network_between
 from ._verify import CERTIFICATE, CHECKPOINT, MANIFEST, PROGRAMS, verify_package
 from .manifest import Manifest
 
@@ -70,11 +69,4 @@ def _certificate(path: Path, manifest: Manifest) -> dict[str, Any]:
 
 def new_network(manifest: Manifest, seed: int = 0) -> AbstractNetwork:
     """The network that a manifest describes, with fresh weights. **Raises** `ValueError` when it cannot be built."""
-    return build_model(
-        manifest.architecture.name,
-        manifest.architecture.config,
-        group_named(manifest.group),
-        field_type_of(manifest.inputs),
-        field_type_of(manifest.outputs),
-        key=jr.key(seed),
-    )
+    return network_between(manifest.inputs, manifest.outputs, manifest.architecture, manifest.group, seed)

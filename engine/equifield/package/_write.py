@@ -16,17 +16,22 @@ import jax.random as jr
 from ..architectures import ARCHITECTURES
 from ..groups import group_named
 from ..models import AbstractNetwork
-from ..multi_image import random_image
+from ..models._tensor_symmetries import with_symmetries
+from ..multi_image import MultiImage, random_image
 from ..symmetry import EquivarianceReport, equivariance_report
 from . import _checkpoint, _programs
 from ._errors import PackageCorrupt, PackageExists
 from ._field_model import field_type_of
 from ._load import load_package
+from ._network_between import symmetries_of
 from ._sides import check_sides
 from ._verify import CARD, CERTIFICATE, CHECKPOINT, MANIFEST, digest_of, files_of, sha256_of_file
 from .manifest import FORMAT, Manifest, packed_fields
 
 CERTIFIED_BATCH = 2
+SYMMETRIC = 1e-5
+"""How far, of the largest value, rounding may take outputs from the symmetries that are promised of them."""
+
 PUBLISHED = "has been published already. Packages never change: use the next version."
 
 
@@ -89,7 +94,8 @@ def write_package(
 def certify(manifest: Manifest, network: AbstractNetwork, *, seed: int) -> EquivarianceReport:
     """The equivariance report of a network on random normalised fields, on the default grid of the manifest.
 
-    **Raises** `ValueError` when it does not pass, and when the outputs lie on another grid than the manifest says.
+    **Raises** `ValueError` when it does not pass, when the outputs lie on another grid than the manifest says, and when
+    they lack a symmetry that it promises.
     """
     normal = random_image(
         field_type_of(manifest.inputs),
@@ -111,6 +117,7 @@ def certify(manifest: Manifest, network: AbstractNetwork, *, seed: int) -> Equiv
             f"`write_package({manifest.name})`: from the grid {manifest.grid.default} the network gives fields on "
             f"{given}, but grid.refinement is {manifest.grid.refinement}, which says {said}. Set it to what it does."
         )
+    _check_symmetries(manifest, network, normal)
     if not report.passed:
         element, field, error = report.worst
         raise ValueError(
@@ -118,6 +125,20 @@ def certify(manifest: Manifest, network: AbstractNetwork, *, seed: int) -> Equiv
             f"changes {field} by {error:.2e} relative, above the tolerance {report.tolerance:g}."
         )
     return report
+
+
+def _check_symmetries(manifest: Manifest, network: AbstractNetwork, normal: MultiImage) -> None:
+    symmetries = symmetries_of(manifest.outputs)
+    if not any(symmetries):
+        return
+    given = eqx.filter_jit(network)(normal)
+    missing = jnp.abs(given.array - with_symmetries(given, symmetries).array).max()
+    if missing > SYMMETRIC * jnp.abs(given.array).max():
+        said = ", ".join(f"{field.name} {' '.join(field.symmetry)}" for field in manifest.outputs if field.symmetry)
+        raise ValueError(
+            f"`write_package({manifest.name})`: the manifest promises {said}, but the network misses that by "
+            f"{missing:.2e} in normalised units. Let `models.TensorSymmetries` keep it, or leave out `symmetry`."
+        )
 
 
 def _served(

@@ -21,6 +21,7 @@ SMALLEST_CHECK = 8
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 AxisName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+TensorSymmetry = Literal["symmetric", "antisymmetric", "traceless"]
 
 
 class _Frozen(BaseModel):
@@ -46,7 +47,8 @@ class FieldSpec(_Frozen):
     The model sees `(x - mean) / scale`. Only a true scalar may have a mean: subtracting a constant from a
     component of a vector, or from a pseudoscalar, would pick out a direction.
 
-    `constant` says of an input that it stays as it is in a rollout, such as orography or a forcing.
+    `constant` says of an input that it stays as it is in a rollout, such as orography or a forcing. `symmetry` is what
+    an output of order two always has, whatever the weights.
     """
 
     name: str
@@ -58,6 +60,7 @@ class FieldSpec(_Frozen):
     mean: float = 0.0
     scale: float = Field(default=1.0, gt=0)
     constant: bool = False
+    symmetry: tuple[TensorSymmetry, ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> "FieldSpec":
@@ -66,6 +69,10 @@ class FieldSpec(_Frozen):
                 f"field '{self.name}' has mean {self.mean}, but only a true scalar (order 0, parity 0) may be "
                 f"centred without breaking equivariance. Set mean to 0 and keep the scale."
             )
+        if self.symmetry and self.order != 2:
+            raise ValueError(f"field '{self.name}' has order {self.order}, but `symmetry` is of tensors of order 2.")
+        if {"symmetric", "antisymmetric"} <= set(self.symmetry):
+            raise ValueError(f"field '{self.name}' is zero if it is symmetric and antisymmetric. Name one of them.")
         for component in self.components:
             if len(component.axes) != self.order:
                 raise ValueError(

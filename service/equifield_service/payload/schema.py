@@ -1,16 +1,16 @@
 """Refuses variables whose attributes contradict the field that a model wants."""
 
-from typing import Any
+from typing import Any, get_args
 
 import xarray as xr
 
 from equifield.conventions.tensors import contradictions, counts_components
-from equifield.package.manifest import FieldSpec
+from equifield.package.manifest import FieldSpec, TensorSymmetry
 
 from ..domain.errors import SchemaMismatch
 from .describing import clean, listing
 
-SYMMETRIES = ("symmetric", "antisymmetric", "traceless")
+SYMMETRIES = get_args(TensorSymmetry)
 """What `tensor_symmetry` may say, one or more words."""
 
 

@@ -138,6 +138,8 @@ def _attributes(field: FieldSpec, plan: Plan, standard_names: tuple[str, ...], l
         attributes["units"] = field.units
     # NetCDF-3 has no 64-bit integers
     attributes |= {"tensor_order": np.int32(field.order), "tensor_parity": np.int32(field.parity)}
+    if field.symmetry:
+        attributes["tensor_symmetry"] = " ".join(field.symmetry)
     return attributes | plan.repeated
 
 

@@ -18,6 +18,7 @@ from equifield import MultiImage, commands
 from equifield.package import FieldSpec, Provenance, load_package
 from equifield.package._checkpoint import save
 from equifield.package.manifest import packed_fields
+from equifield.representations import Tensor
 from equifield.train import OtherTraining
 from equifield.train.runs import (
     Evaluation,
@@ -174,6 +175,7 @@ def test_a_closure_is_judged_beside_the_classical_ones_in_the_same_units(tmp_pat
         "order": 2,
         "units": "1",
         "components": [{"axes": [i, j], "variable": f"tau_{i}{j}"} for i in "xy" for j in "xy"],
+        "symmetry": ["symmetric"],
     }
     data = {
         "source": "simulation",
@@ -193,7 +195,9 @@ def test_a_closure_is_judged_beside_the_classical_ones_in_the_same_units(tmp_pat
     spacing = 2 * np.pi / 8
     error = gradient_model(velocity, width=2 * spacing, spacing=spacing).array - tau.array
     physical = np.sum(np.mean(np.square(error), axis=(0, 1, 2)))
-    scale = trained(tmp_path)[0].given[0].scale
+    followed, network = trained(tmp_path)
+    learned, scale = network(velocity)[Tensor(2)], followed.given[0].scale
+    np.testing.assert_array_equal(learned, learned.mT)
     assert evaluation.scores["gradient model"]["SMSE"] == pytest.approx(physical / scale**2, rel=1e-3)
     assert scale != 1
     fitted = fit_smagorinsky(problem.simulate(1, seed=0), spacing=spacing)

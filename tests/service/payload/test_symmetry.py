@@ -100,6 +100,18 @@ def test_a_vector_has_no_symmetry(pool: Any, models: Any, write: Write, wind: xr
         pool.decode(write(wind), models.velocity)
 
 
-def test_an_answer_claims_no_symmetry(pool: Any, stress: Any, write: Write) -> None:
-    back = pool.there_and_back(write(made("symmetric")), stress)
-    assert "tensor_symmetry" not in back.stress.attrs
+def test_an_answer_claims_the_symmetry_that_its_model_promises_and_no_other(
+    pool: Any, stress: Any, models: Any, write: Write
+) -> None:
+    promised = models.of(stress.outputs[0].model_copy(update={"symmetry": ("symmetric", "traceless")}))
+    split = made(None).stress
+    parts = {component.variable: split[..., 0, 0] for component in stress.inputs[0].components}
+    for sent in (made("symmetric"), xr.Dataset(parts)):
+        assert not claims(pool.there_and_back(write(sent), stress))
+        back = pool.there_and_back(write(sent), promised)
+        assert len(claims(back)) == len(sent.data_vars) and set(claims(back)) == {"symmetric traceless"}
+
+
+def claims(answer: xr.Dataset) -> list[str]:
+    """What the variables of an answer say of their symmetry."""
+    return [answer[name].attrs["tensor_symmetry"] for name in answer if "tensor_symmetry" in answer[name].attrs]

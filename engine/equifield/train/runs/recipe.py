@@ -9,12 +9,11 @@ import equinox as eqx
 import jax.random as jr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ...architectures import build_model
-from ...groups import group_named
 from ...inference import Precision
 from ...models import AbstractNetwork
 from ...multi_image import random_image
 from ...package import Architecture, FieldSpec, GridSpec, Manifest, Provenance, field_type_of
+from ...package._network_between import network_between
 from ...package._sides import check_sides
 from ...package.manifest import packed_fields
 from .sources import Files, Source
@@ -144,9 +143,7 @@ class Recipe(_Frozen):
 
     def network(self, architecture: Architecture, seed: int) -> AbstractNetwork:
         """A network with fresh weights, between fields in normalised units."""
-        source, target = field_type_of(self.inputs), field_type_of(self.given)
-        group = group_named(self.group)
-        return build_model(architecture.name, architecture.config, group, source, target, key=jr.key(seed))
+        return network_between(self.inputs, self.given, architecture, self.group, seed)
 
 
 def read_recipe(path: Path) -> Recipe:
