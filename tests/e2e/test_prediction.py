@@ -103,6 +103,16 @@ def test_how_a_field_is_written_does_not_matter(
     assert_lies_where(answer, written)
 
 
+def test_a_stress_that_is_promised_symmetric_is_so_to_the_last_bit(http: httpx.Client) -> None:
+    flow = xr.load_dataset(REPOSITORY / "examples" / "turbulence.nc", decode_times=False).isel(time=slice(0, 3))
+    answer = http.post("/v1/models/subgrid-stress-2d/predict", content=encoded(flow.drop_encoding()))
+    assert answer.status_code == 200, answer.text
+    stress = xr.load_dataset(answer.content, decode_times=False)
+    np.testing.assert_array_equal(stress.tau_xy, stress.tau_yx)
+    assert (stress.tau_xy != 0).all() and (stress.tau_xx != stress.tau_yy).any(), "control: others differ"
+    assert {stress[name].attrs["tensor_symmetry"] for name in ("tau_xx", "tau_xy", "tau_yx", "tau_yy")} == {"symmetric"}
+
+
 def test_packed_integers_are_unpacked(http: httpx.Client, model: FieldModel, wind: xr.Dataset) -> None:
     packing = {"dtype": "int16", "scale_factor": 0.01, "add_offset": 100.0, "_FillValue": -32768}
     body = encoded(wind, {name: packing for name in FIELDS})
