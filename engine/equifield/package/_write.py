@@ -52,7 +52,8 @@ def write_package(
     - store: the folder of all packages.
     - manifest: what the model takes and gives; `format`, `files`, `digest` and `translation_step` are
       filled in here.
-    - network: the trained network, as `build_model` made it, in normalised units.
+    - network: the trained network, as `build_model` made it, in normalised units; within `TensorSymmetries` where
+        outputs have a `symmetry`.
     - card: what a reader must know about the model: data, training, metrics, limits. Markdown.
     - attachments: further files by their paths in the package, such as the pictures of the card.
     - exported: whether the package also carries programs that run without the code of the network, for the grids to
@@ -61,8 +62,9 @@ def write_package(
 
     **Returns:** the path of the package. It is complete and on disk when it appears under that name.
 
-    **Raises:** `PackageExists`; `ValueError` when the network does not commute with the group it declares, is not
-    the one that the manifest describes, or computes something else once it has been exported.
+    **Raises:** `PackageExists`; `ValueError` when the network does not commute with the group it declares, gives
+    tensors without the symmetries that the manifest promises, is not the one that it describes, or computes something
+    else once it has been exported.
     """
     target = store / manifest.name / manifest.version
     if target.exists():
@@ -133,7 +135,7 @@ def _check_symmetries(manifest: Manifest, network: AbstractNetwork, normal: Mult
         return
     given = eqx.filter_jit(network)(normal)
     missing = jnp.abs(given.array - with_symmetries(given, symmetries).array).max()
-    if missing > SYMMETRIC * jnp.abs(given.array).max():
+    if not missing <= SYMMETRIC * jnp.abs(given.array).max():
         said = ", ".join(f"{field.name} {' '.join(field.symmetry)}" for field in manifest.outputs if field.symmetry)
         raise ValueError(
             f"`write_package({manifest.name})`: the manifest promises {said}, but the network misses that by "
