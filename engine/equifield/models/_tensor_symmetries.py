@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..multi_image import MultiImage, block_features, from_block_features
+from ..ops import antisymmetric_part, symmetric_part, traceless_part
 from ..representations import Tensor
 from ._network import AbstractNetwork
 
@@ -69,34 +70,30 @@ def with_symmetries(image: MultiImage, symmetries: Sequence[Sequence[str]]) -> M
     left = iter(symmetries)
     for kind in matrices:
         fields = image[kind]
-        kept = [_kept(fields[..., i, :, :], next(left)) for i in range(fields.shape[-3])]
+        kept = [_kept(fields[..., i, :, :], kind, next(left)) for i in range(fields.shape[-3])]
         blocks[kind] = jnp.stack(kept, axis=-3).reshape(blocks[kind].shape)
     return from_block_features(blocks, image)
 
 
-def _symmetric(field: Matrices) -> Matrices:
-    upper = jnp.triu((field + field.mT) / 2)
+def _symmetric(field: Matrices, tensor: Tensor) -> Matrices:
+    upper = jnp.triu(symmetric_part(field, tensor))
     return upper + jnp.triu(upper, 1).mT
 
 
-def _antisymmetric(field: Matrices) -> Matrices:
-    upper = jnp.triu((field - field.mT) / 2, 1)
+def _antisymmetric(field: Matrices, tensor: Tensor) -> Matrices:
+    upper = jnp.triu(antisymmetric_part(field, tensor), 1)
     return upper - upper.mT
 
 
-def _traceless(field: Matrices) -> Matrices:
-    ndim = field.shape[-1]
-    return field - jnp.trace(field, axis1=-2, axis2=-1)[..., None, None] * jnp.eye(ndim, dtype=field.dtype) / ndim
-
-
-PARTS: dict[str, Callable[[Matrices], Matrices]] = {
+PARTS: dict[str, Callable[[Matrices, Tensor], Matrices]] = {
     "symmetric": _symmetric,
     "antisymmetric": _antisymmetric,
-    "traceless": _traceless,
+    "traceless": traceless_part,
 }
+"""Those of `ops`, with components that are equal or opposite to the last bit."""
 
 
-def _kept(field: Matrices, words: Sequence[str]) -> Matrices:
+def _kept(field: Matrices, tensor: Tensor, words: Sequence[str]) -> Matrices:
     for word in words:
-        field = PARTS[word](field)
+        field = PARTS[word](field, tensor)
     return field
