@@ -296,7 +296,7 @@ import sys
 from multiprocessing import resource_tracker, shared_memory
 import os
 print(flush=True); sys.stdin.readline()
-kept = bytearray(2**26)
+kept = bytearray(2**27)
 segment = shared_memory.SharedMemory(f"equifield-{os.getpid()}-leak", create=True, size=2**20)
 print(flush=True); sys.stdin.readline()
 segment.unlink()
