@@ -7,7 +7,8 @@ Networks forecast decaying turbulence. `plain` is unconstrained; `small` is equi
 layer, at the same cost at inference; `large` is equivariant with as many parameters. All are trained by the same
 recipe with the same number of updates, whatever the number of trajectories, and judged on the same ones, which none of
 them has seen; the model is that of the lowest validation loss. All of them multiply their fields (`products`), and are
-trained on states as they predict them themselves (`pushforward`): without that, forecasts blow up sooner or later.
+trained on states as they predict them themselves (`pushforward`): without that, a longer training ended in a worse
+forecast (benchmarks/NOTES.md).
 
 Prints a table, and writes it with a description of the machine to `benchmarks/results/accuracy.json` and into
 `docs/benchmarks.md`.
@@ -60,7 +61,7 @@ BASE: dict[str, Any] = {
 
 
 def recipe(architecture: str, network: str, width: int, trajectories: int, seed: int, quick: bool) -> Recipe:
-    """One training. `width` is the number of each of `PARTS`, or a third of that of plain features."""
+    """One training. `width` is the number of each of `PARTS`, or a quarter of that of plain features."""
     hidden = f"{4 * width}x scalar" if network == PLAIN else " + ".join(f"{width}x {part}" for part in PARTS)
     points, states, batch, updates = (32, 20, 8, 600) if quick else (64, 20, 8, 20_000)
     samples = trajectories * (states - 1 - PUSHFORWARD)
